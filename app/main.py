@@ -1,0 +1,25 @@
+"""Navigation of the dashboard: `streamlit run app/main.py`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+
+from app.views import frame
+
+# A file of our own: symbols and emoji as icons are fetched from elsewhere.
+st.set_page_config(
+    page_title="RIM", page_icon=str(Path(__file__).parent / "ui" / "icon.svg"), layout="wide", initial_sidebar_state=240
+)
+
+page = st.navigation(
+    [
+        st.Page("views/data.py", title="Data", icon=":material/database:", default=True),
+        st.Page("views/models.py", title="Models", icon=":material/model_training:"),
+        st.Page("views/plan.py", title="Plan", icon=":material/tune:"),
+        st.Page("views/audiences.py", title="Audiences", icon=":material/groups:"),
+    ]
+)
+if frame.ready():
+    page.run()

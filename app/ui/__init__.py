@@ -1,0 +1,1 @@
+"""What views are drawn with: charts, tables, messages. Knows neither the engine nor the services."""

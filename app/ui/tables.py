@@ -1,0 +1,97 @@
+"""Tables: every column says what it is and in which unit; long ones are paged and searched on the server."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import pandas as pd
+import streamlit as st
+
+if TYPE_CHECKING:
+    from streamlit.elements.lib.column_types import ColumnConfig
+
+from app.ui import messages
+
+Kind = Literal["text", "count", "share", "decimal", "time", "yes"]
+PAGE = 200
+ROW = 34
+"""Pixels."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """How one column is shown.
+
+    Attributes
+    ----------
+    label : str
+    kind : {"text", "count", "share", "decimal", "time", "yes"}
+        ``share`` shows 0.0123 as 1.23 %; ``decimal`` shows four places; ``yes`` a tick or none.
+    help : str
+        What the figure means, on hover.
+    """
+
+    label: str
+    kind: Kind = "text"
+    help: str = ""
+
+    def config(self) -> ColumnConfig:
+        """What ``st.dataframe`` wants to know."""
+        label, explanation = self.label, self.help or None
+        if self.kind == "time":
+            form = "D MMM YYYY, HH:mm"
+            return st.column_config.DatetimeColumn(label, help=explanation, format=form, timezone="UTC")
+        if self.kind == "yes":
+            return st.column_config.CheckboxColumn(label, help=explanation)
+        if self.kind == "text":
+            return st.column_config.TextColumn(label, help=explanation)
+        formats = {"count": "localized", "share": "percent", "decimal": "%.4f"}
+        return st.column_config.NumberColumn(label, help=explanation, format=formats[self.kind])
+
+
+def show(frame: pd.DataFrame, columns: dict[str, Column], key: str, *, rows: int = 10) -> None:
+    """A table of the named columns, in that order, about ``rows`` rows high."""
+    counts = [c for c, column in columns.items() if column.kind == "count"]
+    frame = frame.assign(**{c: frame[c].astype(float).round() for c in counts})
+    configs: dict[str, ColumnConfig | str | None] = {name: column.config() for name, column in columns.items()}
+    st.dataframe(
+        frame,
+        column_order=list(columns),
+        column_config=configs,
+        hide_index=True,
+        width="stretch",
+        row_height=ROW,
+        height=ROW * (1 + max(1, min(rows, len(frame)))) + 3,
+        key=key,
+    )
+
+
+def paged(frame: pd.DataFrame, columns: dict[str, Column], key: str, *, search: tuple[str, ...] = ()) -> None:
+    """A long table, a page at a time: only what is shown travels to the browser.
+
+    ``search`` names the text columns that the search box looks in.
+    """
+    box, pager = st.columns([3, 1], vertical_alignment="bottom")
+    if search:
+        labels = " or ".join(columns[c].label.lower() for c in search)
+        wanted = box.text_input("Search", key=f"{key}-search", placeholder=f"part of {labels}")
+        if wanted:
+            hit = pd.Series(False, index=frame.index)
+            for column in search:
+                hit |= frame[column].astype(str).str.contains(wanted, case=False, regex=False)
+            frame = frame[hit]
+    pages = max(1, -(-len(frame) // PAGE))
+    page = 1
+    if pages > 1:
+        page = int(pager.number_input(f"Page (of {pages:,})", 1, pages, key=f"{key}-page"))
+    show(frame.iloc[(page - 1) * PAGE : page * PAGE], columns, f"{key}-table")
+    if pages > 1:
+        first = (page - 1) * PAGE + 1
+        st.caption(f"Rows {first:,} to {min(page * PAGE, len(frame)):,} of {messages.count(len(frame))}")
+
+
+def beside(frame: pd.DataFrame, columns: dict[str, Column], key: str, label: str = "Show as a table") -> None:
+    """The figures of a chart as a table, folded away under it."""
+    with st.expander(label, icon=":material/table:"):
+        show(frame, columns, key)

@@ -1,0 +1,1 @@
+"""One page a file; no logic that the engine lacks."""

@@ -1,0 +1,169 @@
+"""Adding a dataset: the demo, an official format, or any table with its columns mapped."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app import services
+from app.ui import messages, tables
+from app.ui.tables import Column
+
+LABELS = {
+    "complete-journey": "Complete Journey: a year of a grocery chain (comes along)",
+    "file": "A CSV or Parquet file",
+    "movielens": "MovieLens folder (ml-1m, ml-100k, ml-latest)",
+    "netflix": "Netflix Prize folder",
+    "yoochoose": "YooChoose folder (clicks and buys)",
+    "shop": "A simulated shop with known truth",
+}
+ROLES = {
+    "user_id": ("User", "Who: customer, visitor, household"),
+    "item_id": ("Item", "What: product, film, page"),
+    "timestamp": ("Time", "When it happened"),
+    "value": ("Value", "Optional: amount or rating"),
+    "event_type": ("Event type", "Optional: click, purchase …"),
+    "title": ("Title", "Optional: what people call the item"),
+}
+NOT_THERE = "(not in the file)"
+
+
+def add_dataset() -> None:
+    """The whole form; what was added becomes the chosen dataset."""
+    with st.container(border=True):
+        source = st.selectbox(
+            "Where the events come from", list(LABELS), format_func=LABELS.__getitem__, key="add-source"
+        )
+        request = _file() if source == "file" else _official(source)
+        if request is None:
+            return
+        name = st.text_input(
+            "Name in this workspace",
+            request.name,
+            key=f"add-name-{request.name}",
+            help="Letters, digits, dots and dashes.",
+        )
+        request = request.named(name.strip())
+        if st.button("Add the dataset", type="primary", icon=":material/add:", disabled=not name.strip(), key="add-go"):
+            st.session_state["adding"] = services.add_dataset(request)
+    key = st.session_state.get("adding")
+    if key:
+        _progress(key)
+
+
+@st.fragment(run_every=0.5)
+def _progress(key: str) -> None:
+    """The import that goes on; the page is drawn again when it is over."""
+    task = services.task(key)
+    if task is None:
+        return
+    if task.state == "failed":
+        with messages.guard(services.Problem, "add the dataset"):
+            raise task.error or RuntimeError("no error was kept")
+    elif task.state == "done":
+        services.forget(key)
+        del st.session_state["adding"]
+        info = task.result
+        st.session_state["dataset"] = info.label
+        verb = "is here now" if info.is_new else "was already here with the same content"
+        st.toast(
+            f"**{messages.plain(info.label)}** {verb}: {messages.count(info.events, 'events')}.",
+            icon=":material/check:",
+        )
+        st.rerun()
+    else:
+        st.progress(task.share, text=f"{messages.plain(task.stage)} · {messages.duration(task.seconds)}")
+        if st.button("Stop", key="add-stop", icon=":material/stop:", help="The workspace stays as it was."):
+            services.forget(key)
+            del st.session_state["adding"]
+            st.rerun()
+
+
+def _official(source: str) -> services.ImportRequest | None:
+    """Fields of a format that is known."""
+    if source == "complete-journey":
+        kinds = {
+            "product_type": "product types (2,378)",
+            "product_category": "categories (303)",
+            "product_id": "single products (68,509)",
+        }
+        level = st.selectbox("Items are", list(kinds), format_func=kinds.__getitem__, key="add-level")
+        st.caption("1.47 million purchases of 2,469 households in 2017. For research and education.")
+        return services.ImportRequest(source, source, options={"level": level})
+    if source == "shop":
+        cells = st.columns(4)
+        sizes = {
+            "users": int(cells[0].number_input("Users", 100, 1_000_000, 5_000, step=1_000, key="add-users")),
+            "items": int(cells[1].number_input("Items", 12, 200_000, 300, step=50, key="add-shop-items")),
+            "days": int(cells[2].number_input("Days", 30, 1_000, 180, step=30, key="add-days")),
+            "seed": int(cells[3].number_input("Seed", 0, 10_000, 0, key="add-seed")),
+        }
+        return services.ImportRequest("shop", source, options=sizes)
+    path = st.text_input("Folder or file on this machine", key=f"add-path-{source}", placeholder=f"/data/{source}")
+    if not path.strip():
+        st.caption("Type where the unpacked official files are.")
+        return None
+    return services.ImportRequest(source, source, path=path.strip())
+
+
+def _file() -> services.ImportRequest | None:
+    """A table of the user's own: where it is, what its columns mean."""
+    way = st.segmented_control(
+        "How it gets here", ["Upload", "Path on this machine"], default="Upload", required=True, key="add-way"
+    )
+    if way == "Upload":
+        uploaded = st.file_uploader("CSV or Parquet", type=["csv", "tsv", "txt", "gz", "parquet"], key="add-upload")
+        if uploaded is None:
+            return None
+        path = services.keep_upload(uploaded.name, uploaded.file_id, uploaded)
+    else:
+        path = st.text_input("File on this machine", key="add-path-file", placeholder="/data/events.csv").strip()
+        if not path:
+            return None
+    with st.expander("How it is written: encoding, times", icon=":material/settings:"):
+        cells = st.columns(3)
+        encoding = cells[0].text_input("Encoding", "utf-8", key="add-encoding", help="For example latin-1.").strip()
+        time_format = (
+            cells[1]
+            .text_input(
+                "Format of the times",
+                "auto",
+                key="add-time-format",
+                help="auto, iso, s, ms, us, ns (Unix times), or a pattern such as %d/%m/%Y %H:%M.",
+            )
+            .strip()
+        )
+        zone = (
+            cells[2]
+            .text_input("Time zone of times without one", "UTC", key="add-zone", help="For example Europe/Berlin.")
+            .strip()
+        )
+    try:
+        preview = services.preview(path, encoding or "utf-8")
+    except services.Problem as error:
+        messages.problem(messages.plain(str(error)))
+        return None
+    st.caption(f"The first {messages.count(len(preview.rows), 'rows')}, as they are in the file:")
+    tables.show(preview.rows, {c: Column(c) for c in preview.rows.columns}, "add-preview", rows=5)
+    columns = _mapping(preview)
+    missing = [ROLES[r][0] for r in ("user_id", "item_id", "timestamp") if r not in columns]
+    if missing:
+        st.info(f"Choose the column of: {', '.join(missing)}.", icon=":material/arrow_upward:")
+        return None
+    options: dict[str, object] = {"columns": columns, "timezone": zone or "UTC"}
+    if preview.source == "csv":
+        options |= {"time_format": time_format or "auto", "encoding": encoding or "utf-8"}
+    return services.ImportRequest(preview.name, preview.source, path=path, options=options)
+
+
+def _mapping(preview: services.Preview) -> dict[str, str]:
+    """Which column plays which role; guessed, to be corrected."""
+    chosen = {}
+    names = [str(c) for c in preview.rows.columns]
+    for cell, (role, (label, explanation)) in zip(st.columns(len(ROLES)), ROLES.items(), strict=True):
+        options = [NOT_THERE, *names]
+        guess = preview.guess.get(role)
+        index = options.index(guess) if guess in options else 0
+        column = cell.selectbox(label, options, index, key=f"add-{role}-{preview.name}", help=explanation)
+        if column != NOT_THERE:
+            chosen[role] = column
+    return chosen

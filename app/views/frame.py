@@ -1,0 +1,71 @@
+"""What stands around every page: whether the workspace could be opened, what is worked on, what is running."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app import services
+from app.ui import messages
+
+
+def ready() -> bool:
+    """Draw the side bar; False (and the reason on the page) when the workspace cannot be opened."""
+    try:
+        opened = services.workspace()
+    except services.Problem as error:
+        messages.title("RIM", "The workspace cannot be opened.")
+        messages.problem(messages.plain(str(error)))
+        st.button("Try again", icon=":material/refresh:")
+        return False
+    messages.style()
+    with st.sidebar:
+        _dataset_picker()
+        _running()
+        st.caption(f":material/folder: `{opened.root}`")
+    _what_happened()
+    return True
+
+
+def _dataset_picker() -> None:
+    """The dataset every page works on; part of the page's address, so that a link reopens it."""
+    labels = [d.label for d in services.datasets()]
+    if labels:
+        st.selectbox("Dataset", labels, key="dataset", bind="query-params", help="Every page works on this dataset.")
+
+
+@st.fragment(run_every=2.0)
+def _running() -> None:
+    """Training that goes on, wherever one is."""
+    for job in services.active_jobs():
+        st.progress(job.share, text=f":material/model_training: {messages.plain(job.title)}")
+
+
+def _what_happened() -> None:
+    """How the last session ended, until it has been read."""
+    if st.session_state.get("recovery-read"):
+        return
+    texts = services.recovered()
+    if texts:
+        with st.container(border=True, horizontal=True, vertical_alignment="center"):
+            st.markdown(":material/history: " + " ".join(messages.plain(t) for t in texts))
+            if st.button("Understood", key="recovery-understood"):
+                st.session_state["recovery-read"] = True
+                services.recovery_read()
+                st.rerun()
+
+
+def split_choice(info: services.DatasetInfo) -> services.SplitChoice:
+    """How new models cut this dataset: what was set under Data, or a default that fits it."""
+    kept = st.session_state.get(f"split-{info.label}")
+    return kept if kept is not None else services.default_split(info)
+
+
+def keep_split_choice(info: services.DatasetInfo, choice: services.SplitChoice) -> None:
+    """Remember what was set under Data."""
+    st.session_state[f"split-{info.label}"] = choice
+
+
+def dataset() -> services.DatasetInfo | None:
+    """The dataset chosen in the side bar."""
+    found = {d.label: d for d in services.datasets()}
+    return found.get(st.session_state.get("dataset", "")) or next(iter(found.values()), None)

@@ -1,0 +1,228 @@
+"""Models: train them, watch them, compare them in both directions."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from app import services
+from app.ui import charts, messages, tables
+from app.ui.tables import Column
+from app.views import frame
+
+STATE_ICONS = {
+    "queued": ":material/schedule:",
+    "running": ":material/sync:",
+    "done": ":material/check_circle:",
+    "failed": ":material/error:",
+    "cancelled": ":material/cancel:",
+    "interrupted": ":material/pause_circle:",
+}
+
+
+ENDED = {"failed": "failed", "cancelled": "was cancelled", "interrupted": "was interrupted"}
+SHOWN = 3
+
+
+def page() -> None:
+    """Training on top, the comparison under it."""
+    messages.title(
+        "Models", "Train models on the chosen dataset, and see which ranks items for users and users for items."
+    )
+    info = frame.dataset()
+    if info is None:
+        messages.empty("No data yet", "Models learn from events: add a dataset first.", icon=":material/database:")
+        st.page_link("views/data.py", label="Go to Data", icon=":material/arrow_forward:")
+        return
+    with messages.guard(services.Problem, "show the unfinished trainings"):
+        _unfinished()
+    train, watch = st.columns([2, 3], gap="large")
+    with train, messages.guard(services.Problem, "start the training"):
+        _train(info)
+    with watch:
+        st.subheader("Training now", anchor=False)
+        _live()
+    with messages.guard(services.Problem, "compare the models"):
+        _compare(info)
+
+
+def _train(info: services.DatasetInfo) -> None:
+    """Choose models and start a job."""
+    st.subheader("Train", anchor=False)
+    choice = frame.split_choice(info)
+    st.caption(f":material/date_range: {choice.describe()} · change it under Data → Training and test windows")
+    offered = services.catalogue()
+    with st.container(key="train"), st.form("train-form", border=True):
+        names = st.multiselect(
+            "Models",
+            list(offered),
+            default=[n for n in ("Popularity", "GRU×HawkesPoisson") if n in offered],
+            key="train-models",
+            help="A product such as GRU×Hawkes multiplies what a user may like with how active the user will be.",
+        )
+        effort = st.segmented_control(
+            "Effort",
+            list(services.EFFORTS),
+            default="brief",
+            required=True,
+            format_func=lambda e: services.EFFORTS[e].label,
+            key="train-effort",
+            help="Brief training shows the way; full training stops when held-out users are predicted no better.",
+        )
+        go = st.form_submit_button("Train", type="primary", icon=":material/play_arrow:", width="stretch")
+    if go and not names:
+        st.info("Choose at least one model.", icon=":material/arrow_upward:")
+    elif go:
+        services.train(info, choice, names, effort or "brief")
+        st.toast(f"Training of {', '.join(names)} has started.", icon=":material/play_arrow:")
+        st.rerun()
+    with st.expander("What the models are", icon=":material/help:"):
+        for name, text in offered.items():
+            st.markdown(f"**{name}** – {text}")
+
+
+@st.fragment(run_every=1.0)
+def _live() -> None:
+    """Running and queued jobs; the page is drawn again when one has ended."""
+    with messages.guard(services.Problem, "show the running trainings"):
+        jobs = services.jobs()
+        now = {j.id: j.state for j in jobs}
+        before = st.session_state.get("jobs-seen")
+        st.session_state["jobs-seen"] = now
+        if before is not None and any(before.get(i) != s for i, s in now.items() if s not in ("queued", "running")):
+            st.rerun()
+        active = [j for j in reversed(jobs) if j.active]
+        if not active:
+            last = next((j for j in jobs if not j.resumable), None)
+            messages.empty(
+                "Nothing is training",
+                "Choose models on the left and press Train. It goes on in a process of its own: "
+                "you may change the page or close the browser."
+                if last is None
+                else f"The last training, of {messages.plain(last.title)}, is done after "
+                f"{messages.duration(last.seconds)}.",
+                icon=":material/model_training:" if last is None else STATE_ICONS[last.state],
+            )
+        for job in active:
+            _job(job)
+
+
+def _job(job: services.Job) -> None:
+    with st.container(border=True, key=f"job-{job.id}"):
+        head, button = st.columns([3, 1], vertical_alignment="center")
+        head.markdown(f"**{messages.plain(job.title)}** · {messages.plain(job.dataset)}")
+        if button.button(
+            "Stop now" if job.cancelling else "Cancel",
+            key=f"cancel-{job.id}",
+            icon=":material/stop:",
+            width="stretch",
+            help="What was checkpointed is kept: a cancelled training can be resumed.",
+        ):
+            services.cancel(job.id)
+            st.rerun(scope="fragment")
+        if job.state == "queued":
+            st.caption(f"{STATE_ICONS['queued']} Waiting for the training before it.")
+            return
+        left = f" · about {messages.duration(job.eta)} left" if job.eta else ""
+        stage = "stopping after this step…" if job.cancelling else messages.plain(job.stage)
+        st.progress(job.share, text=f"{stage} · {messages.percent(job.share, 0)}")
+        stuck = " · it has given no sign of life for a minute" if job.progress and job.progress.stuck else ""
+        st.caption(f"{messages.duration(job.seconds)} so far{left}{stuck}")
+        history = pd.DataFrame(job.history)
+        if len(history) > 1:
+            charts.show(charts.loss(history), f"loss-{job.id}", "Training and held-out loss by epoch")
+
+
+def _unfinished() -> None:
+    """What did not end well, and the way to go on."""
+    found = [job for job in services.jobs() if job.resumable]
+    for job in found[:SHOWN]:
+        _offer(job)
+    if len(found) > SHOWN:
+        with st.expander(f"{messages.count(len(found) - SHOWN, 'older trainings')} can be resumed too"):
+            for job in found[SHOWN:]:
+                _offer(job)
+
+
+def _offer(job: services.Job) -> None:
+    with st.container(border=True, key=f"unfinished-{job.id}"):
+        text, go, drop = st.columns([6, 1.4, 1.4], vertical_alignment="center")
+        text.markdown(
+            f"{STATE_ICONS[job.state]} **{messages.plain(job.title)}** on {messages.plain(job.dataset)} "
+            f"{ENDED[job.state]} at {messages.percent(job.share, 0)}. {messages.plain(job.message or '')}"
+        )
+        if go.button("Resume", key=f"resume-{job.id}", type="primary", icon=":material/play_arrow:", width="stretch"):
+            services.resume(job.id)
+            st.rerun()
+        if drop.button("Discard", key=f"discard-{job.id}", icon=":material/delete:", width="stretch"):
+            services.discard(job.id)
+            st.rerun()
+
+
+def _compare(info: services.DatasetInfo) -> None:
+    st.subheader("Compare", anchor=False)
+    splits = services.trained_splits(info)
+    if not splits:
+        messages.empty(
+            "No trained model yet",
+            "Once a training is done, its models are compared here.",
+            icon=":material/compare_arrows:",
+        )
+        return
+    chosen = st.selectbox(
+        "Windows", list(splits), format_func=splits.__getitem__, key="compare-split",
+        help="Only models trained and tested on the same windows can be compared.",
+    )  # fmt: skip
+    rows = services.comparison(info, chosen)
+    figure, words = st.columns([3, 2], gap="large")
+    with figure:
+        measured = rows[rows["item_precision"].notna()]
+        if len(measured):
+            charts.show(charts.comparison(measured), "comparison", "Precision of every model in both directions")
+    with words:
+        _best(rows)
+    columns = {
+        "model": Column("Model"),
+        "item_precision": Column(
+            "Items for a user: precision", "decimal", "Share of recommended items the user went for"
+        ),
+        "item_recall": Column("recall", "decimal"),
+        "item_perplexity": Column("items reached", "count", "Effective number of items (perplexity)"),
+        "user_precision": Column("Users for an item: precision", "decimal", "Interactions per chosen user-state"),
+        "user_recall": Column("recall", "decimal"),
+        "user_perplexity": Column("users reached", "count", "Effective number of user-states (perplexity)"),
+        "seconds": Column("Training (s)", "count"),
+        "created_at": Column("Trained", "time"),
+    }
+    tables.show(rows, columns, "comparison-table")
+    _card(rows)
+
+
+def _best(rows: pd.DataFrame) -> None:
+    """What the figures say, in words."""
+    for column, task in (("item_precision", "Items for a user"), ("user_precision", "Users for an item")):
+        known = rows[rows[column].notna()]
+        if len(known):
+            best = known.loc[known[column].idxmax()]
+            size = int(best[column.replace("precision", "size")])
+            unit = "items" if column.startswith("item") else "user-states"
+            st.metric(
+                f"Best at: {task.lower()}",
+                best["model"],
+                f"precision {messages.decimal(best[column])} at {messages.count(size, unit)} each",
+                delta_color="off",
+                delta_arrow="off",
+                border=True,
+            )
+    if rows["brief"].any():
+        st.caption(":material/info: Some models were trained briefly; their figures can still rise.")
+
+
+def _card(rows: pd.DataFrame) -> None:
+    names = dict(zip(rows["id"], rows["model"], strict=True))
+    with st.expander("Model cards", icon=":material/badge:"):
+        chosen = st.selectbox("Model", list(names), format_func=names.__getitem__, key="card-model")
+        st.markdown(services.card(chosen))
+
+
+page()

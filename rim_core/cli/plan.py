@@ -1,0 +1,169 @@
+"""``rim plan``: promises in, item prices and a certificate out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rim_core.cli.models import find_model
+from rim_core.cli.output import Output, as_json, examples, table
+from rim_core.errors import InfeasibleError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rim_core.storage import Scenario
+
+
+class Share(click.ParamType[float]):
+    """A share of the user-states: 0.005 or 0.5%."""
+
+    name = "share"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number."""
+        text = str(value).strip()
+        try:
+            return float(text[:-1]) / 100 if text.endswith("%") else float(text)
+        except ValueError:
+            self.fail(f"{value!r} is no share: write 0.005 or 0.5%.", param, ctx)
+
+
+SHARE = Share()
+
+
+@click.command(
+    epilog=examples(
+        "rim plan GRU*HawkesPoisson --capacity 10 --min-exposure 0.2%",
+        "rim plan 4aa44973 --capacity 5 --max-exposure 0.1 --name autumn",
+        "rim plan --list",
+    )
+)
+@click.argument("model", required=False)
+@click.option("--dataset", help="Where several datasets have a model of that name.")
+@click.option(
+    "--capacity", "-k", type=click.IntRange(1), default=10, show_default=True, help="K, items per user-state."
+)
+@click.option("--min-exposure", type=SHARE, help="β, share of the user-states every item is promised.")
+@click.option("--max-exposure", type=SHARE, help="β′, largest share of the user-states any item may get.")
+@click.option("--min-count", type=click.IntRange(0), help="The minimum in user-states.")
+@click.option("--max-count", type=click.IntRange(0), help="The maximum in user-states.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Order of equal choices.")
+@click.option("--name", help="What the plan is called.")
+@click.option("--best-effort", is_flag=True, help="Keep a plan whose promises cannot all be kept.")
+@click.option("--list", "listing", is_flag=True, help="List the plans that are kept.")
+@as_json
+@click.pass_obj
+def plan(out: Output, /, model: str | None, listing: bool, **asked: Any) -> None:
+    """Plan with a MODEL (name or id): find the item prices that keep all promises at least loss, and keep the plan.
+
+    Prices are found on the calibration windows. `rim deliver` applies them to the test window, `rim export` writes
+    the audience files. Ends with code 6 and keeps nothing when promises cannot be kept together.
+    """
+    if listing:
+        _list(out)
+        return
+    if model is None:
+        raise click.UsageError("Name a model (see `rim models list`), or give --list.")
+    from rim_core.cli.walk import dearest_promises, keep_plan, scored
+    from rim_core.planning import Constraints, DualPlanner
+    from rim_core.progress import Progress
+
+    constraints = Constraints(
+        capacity=asked["capacity"],
+        min_exposure=asked["min_exposure"],
+        max_exposure=asked["max_exposure"],
+        min_exposure_count=asked["min_count"],
+        max_exposure_count=asked["max_count"],
+    )
+    with out.workspace() as workspace, out.meter() as meter:
+        info = find_model(workspace, model, asked["dataset"])
+        meter(Progress(f"scoring with {info.name}", 0.0, 1.0))
+        source = scored(workspace, info)
+        made = DualPlanner(constraints, seed=asked["seed"]).fit(source.calibration, callback=meter)
+        meter.end()
+        if made.problems and not asked["best_effort"]:
+            raise InfeasibleError([*made.problems, "Nothing was kept; --best-effort keeps what comes closest."])
+        scenario = keep_plan(workspace, source, made, asked["name"] or describe(asked), None)
+        dearest = dearest_promises(workspace, scenario.id)
+    document = {**scenario_document(scenario), "problems": made.problems, "most_expensive": dearest}
+    text = "\n".join(
+        [
+            f"{scenario.name} ({scenario.id}), {info.name} on {source.calibration.shape[0]:,} calibration states:",
+            *made.problems,
+            "",
+            certificate_text(scenario.certificate),
+            "",
+            dearest_text(dearest),
+            "",
+            f"Deliver it with `rim deliver {scenario.id}`.",
+        ]
+    )
+    out.answer(document, text)
+
+
+def _list(out: Output) -> None:
+    with out.workspace() as workspace:
+        names = {m.id: m.name for m in workspace.models()}
+        rows = [scenario_document(s, names.get(s.model_id)) for s in workspace.scenarios()]
+    shown = [
+        {**r, "objective": r["certificate"]["objective"], "feasible": r["certificate"]["feasible"],
+         "online": (r["metrics"].get("online") or {}).get("precision")}
+        for r in rows
+    ]  # fmt: skip
+    titles = {"id": "Plan", "name": "Name", "dataset": "Dataset", "model": "Model", "objective": "Expected",
+              "feasible": "Kept", "online": "Precision delivered"}  # fmt: skip
+    out.answer(
+        rows,
+        table(shown, titles, {"objective": ",.1f", "online": ".5f"}) if rows else "No plan yet: see `rim plan --help`.",
+    )
+
+
+def describe(asked: dict[str, Any]) -> str:
+    """A plan's promises in words."""
+    words = [f"K {asked['capacity']}"]
+    words += [f"at least {100 * asked['min_exposure']:g} %"] if asked["min_exposure"] else []
+    words += [f"at least {asked['min_count']}"] if asked["min_count"] else []
+    words += [f"at most {100 * asked['max_exposure']:g} %"] if asked["max_exposure"] is not None else []
+    words += [f"at most {asked['max_count']}"] if asked["max_count"] is not None else []
+    return ", ".join(words)
+
+
+def scenario_document(scenario: Scenario, model: str | None = None) -> dict[str, Any]:
+    """A plan for --json."""
+    return {
+        "id": scenario.id,
+        "name": scenario.name,
+        "dataset": f"{scenario.dataset} v{scenario.dataset_version}",
+        "model": model,
+        "model_id": scenario.model_id,
+        "constraints": scenario.constraints,
+        "seed": scenario.seed,
+        "certificate": scenario.certificate,
+        "metrics": scenario.metrics,
+        "created_at": scenario.created_at,
+    }
+
+
+def certificate_text(certificate: Mapping[str, Any]) -> str:
+    """What a plan proves about itself."""
+    gap = "none while a promise is unmet" if certificate["gap"] is None else f"{100 * certificate['gap']:.4f} %"
+    rows = [
+        {"what": "expected interactions", "value": f"{certificate['objective']:,.3f}"},
+        {"what": "no plan can expect more than", "value": f"{certificate['upper_bound']:,.3f}"},
+        {"what": "gap", "value": gap},
+        {"what": "largest shortfall", "value": f"{certificate['max_shortfall']:,} user-states"},
+        {"what": "largest excess", "value": f"{certificate['max_excess']:,} user-states"},
+        {"what": "every promise kept", "value": "yes" if certificate["feasible"] else "no"},
+    ]
+    return table(rows, {"what": "Certificate", "value": ""})
+
+
+def dearest_text(rows: list[dict[str, Any]]) -> str:
+    """The most expensive promises."""
+    if not rows:
+        return "No promise costs anything: every item reaches its minimum by itself."
+    titles = {"title": f"The {len(rows)} most expensive promises", "minimum": "Promised", "delivered": "Planned",
+              "cost": "Cost of one more"}  # fmt: skip
+    return table(rows, titles, {"cost": ".6f"})

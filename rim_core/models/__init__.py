@@ -1,0 +1,30 @@
+"""Models: preferences p(y|x), intensities λ(x), their products (eq. 5) and affinities λ(x, y)."""
+
+from rim_core.models.affinity.popularity import Popularity
+from rim_core.models.affinity.random import Random
+from rim_core.models.artifacts import artifact_id, load_model, model_card, read_config, save_model
+from rim_core.models.base import Intensity, Model, Preference, Progress
+from rim_core.models.intensity.activity import Activity
+from rim_core.models.intensity.hawkes import Hawkes
+from rim_core.models.intensity.hawkes_poisson import HawkesPoisson
+from rim_core.models.preference.gru import GRU
+from rim_core.models.rim import RIM
+
+__all__ = [
+    "GRU",
+    "RIM",
+    "Activity",
+    "Hawkes",
+    "HawkesPoisson",
+    "Intensity",
+    "Model",
+    "Popularity",
+    "Preference",
+    "Progress",
+    "Random",
+    "artifact_id",
+    "load_model",
+    "model_card",
+    "read_config",
+    "save_model",
+]

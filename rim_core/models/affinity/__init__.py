@@ -1,0 +1,1 @@
+"""Affinities: λ(x, y) in one piece."""

@@ -1,0 +1,1 @@
+"""Intensities: λ(x), how many events a user-state has in the horizon."""

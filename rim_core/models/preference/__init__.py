@@ -1,0 +1,1 @@
+"""Preferences: p(y|x), what a user-state would choose next."""

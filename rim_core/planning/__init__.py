@@ -1,0 +1,20 @@
+"""Promises, prices and plans: the constrained matching of Section 4."""
+
+from rim_core.planning.constraints import Bounds, Constraints
+from rim_core.planning.dual import DualPlanner
+from rim_core.planning.frontier import frontier
+from rim_core.planning.greedy import greedy_match
+from rim_core.planning.linear_program import LinearProgramSolution, linear_program
+from rim_core.planning.plan import Certificate, Plan
+
+__all__ = [
+    "Bounds",
+    "Certificate",
+    "Constraints",
+    "DualPlanner",
+    "LinearProgramSolution",
+    "Plan",
+    "frontier",
+    "greedy_match",
+    "linear_program",
+]

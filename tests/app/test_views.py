@@ -1,0 +1,293 @@
+"""The four pages, run without a browser: what a person reads on them, and what their buttons do."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from app import services
+from app.services.owner import trainings
+from rim_core.storage import Workspace
+
+PAGES = ("views/data.py", "views/models.py", "views/plan.py", "views/audiences.py")
+
+
+def go(app: AppTest, page: str) -> AppTest:
+    """Open the dashboard on a page."""
+    app.run()
+    return app if page == PAGES[0] else app.switch_page(page).run()
+
+
+def words(app: AppTest) -> str:
+    """Everything the page says."""
+    parts = [*app.title, *app.markdown, *app.caption, *app.info, *app.warning, *app.error, *app.success, *app.subheader]
+    return "\n".join(str(p.value) for p in parts)
+
+
+def metric(app: AppTest, label: str) -> str:
+    """The value of a figure by its label."""
+    found = [m.value for m in app.metric if m.label == label]
+    assert len(found) == 1, f"{label}: {found} among {[m.label for m in app.metric]}"
+    return str(found[0])
+
+
+@pytest.mark.parametrize(
+    ("page", "next_step"),
+    [
+        (PAGES[0], "bring your own event log"),
+        (PAGES[1], "add a dataset first"),
+        (PAGES[2], "Add a dataset first"),
+        (PAGES[3], "Add a dataset first"),
+    ],
+)
+def test_an_empty_workspace_says_the_next_step_on_every_page(
+    root: Path, app: AppTest, page: str, next_step: str
+) -> None:
+    go(app, page)
+    assert not app.exception
+    assert not app.error
+    assert next_step in words(app)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_page_shows_a_prepared_workspace_without_an_error(shop: Path, app: AppTest, page: str) -> None:
+    go(app, page)
+    assert not app.exception
+    assert not app.error
+
+
+def test_the_data_page_counts_what_the_workspace_holds(shop: Path, app: AppTest) -> None:
+    go(app, PAGES[0])
+    info = services.datasets()[0]
+    assert metric(app, "Events") == f"{info.events:,}"
+    assert metric(app, "Users") == f"{info.users:,}"
+    assert metric(app, "Items") == f"{info.items:,}"
+
+
+def test_a_table_is_added_by_path_with_its_columns_guessed_and_its_rejects_counted(
+    root: Path, app: AppTest, until: Callable, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    file = tmp_path_factory.mktemp("in") / "visits.csv"
+    rows = [f"c{i % 7},p{i % 5},2024-01-{1 + i % 28:02d}T10:{i % 60:02d}:00Z,{i}" for i in range(90)]
+    file.write_text("\n".join(["customer,sku,time,price", *rows, "c1,,2024-01-05T00:00:00Z,1", "c2,p1,yesterday,1"]))
+    go(app, PAGES[0])
+    app.selectbox(key="add-source").set_value("file").run()
+    app.segmented_control(key="add-way").set_value("Path on this machine").run()
+    app.text_input(key="add-path-file").set_value(str(file)).run()
+    assert app.selectbox(key="add-user_id-visits").value == "customer"
+    assert app.selectbox(key="add-item_id-visits").value == "sku"
+    assert app.selectbox(key="add-timestamp-visits").value == "time"
+    app.button(key="add-go").click().run()
+    until(app, lambda _: bool(services.datasets()))
+    info = services.datasets()[0]
+    assert (info.name, info.events) == ("visits", 90)
+    assert info.report is not None
+    assert (info.report.rows_read, info.report.rows_rejected) == (92, 2)
+    app.run()
+    assert "92 rows read, 2 rejected" in [e.label for e in app.expander]
+    reasons = next(str(t.value) for t in app.text)
+    assert "1 rejected: missing item" in reasons
+    assert "1 rejected: unreadable time" in reasons
+
+
+def test_a_file_that_is_not_there_is_said_plainly_and_changes_nothing(root: Path, app: AppTest) -> None:
+    go(app, PAGES[0])
+    app.selectbox(key="add-source").set_value("file").run()
+    app.segmented_control(key="add-way").set_value("Path on this machine").run()
+    app.text_input(key="add-path-file").set_value("/nowhere/events.csv").run()
+    assert not app.exception
+    assert "events.csv" in app.error[0].value
+    assert services.datasets() == []
+
+
+def test_models_are_compared_with_the_figures_the_workspace_keeps(shop: Path, app: AppTest) -> None:
+    go(app, PAGES[1])
+    table = next(d.value for d in app.dataframe if "item_precision" in d.value)
+    kept = {
+        (services.workspace().model_info(e.model_id).name, e.task): e.metrics["precision"]
+        for e in services.workspace().evaluations()
+    }
+    assert len(kept) == 4
+    for row in table.itertuples():
+        assert row.item_precision == kept[row.model, "item"]
+        assert row.user_precision == kept[row.model, "user"]
+
+
+def test_training_runs_in_a_process_of_its_own_and_ends_in_the_comparison(
+    shop: Path, app: AppTest, until: Callable
+) -> None:
+    go(app, PAGES[1])
+    app.multiselect(key="train-models").set_value(["Random"])
+    app.button[[b.label for b in app.button].index("Train")].click().run()
+    assert not app.exception
+    job = services.jobs()[0]
+    assert job.title == "Random"
+    until(app, lambda _: services.jobs()[0].state == "done")
+    assert services.jobs()[0].progress is None or services.jobs()[0].progress.pid != os.getpid()
+    app.run()
+    table = next(d.value for d in app.dataframe if "item_precision" in d.value)
+    assert "Random" in set(table["model"])
+
+
+def test_a_killed_training_is_told_and_can_be_resumed(shop: Path, app: AppTest, until: Callable) -> None:
+    go(app, PAGES[1])
+    job = services.train(services.datasets()[0], services.SplitChoice(), ["GRU×Activity"], "full")
+    until(app, lambda _: services.jobs()[0].progress is not None)
+    os.kill(services.jobs()[0].progress.pid, signal.SIGKILL)
+    until(app, lambda _: services.jobs()[0].state == "interrupted")
+    app.run()
+    assert "was interrupted" in words(app)
+    app.button(key=f"resume-{job.id}").click().run()
+    until(app, lambda _: services.jobs()[0].state == "running")
+    services.cancel(job.id)
+    until(app, lambda _: services.jobs()[0].state == "cancelled")
+    app.run()
+    assert "was cancelled" in words(app)
+    app.button(key=f"discard-{job.id}").click().run()
+    assert services.jobs()[0].id != job.id
+
+
+def planned(app: AppTest, until: Callable) -> AppTest:
+    """The plan page once the plan of its sliders is there (until then it has no tabs)."""
+    return until(app, lambda page: any("Certificate" in tab.label for tab in page.tabs))
+
+
+def test_the_plan_follows_its_sliders_and_says_what_the_certificate_says(
+    shop: Path, app: AppTest, until: Callable
+) -> None:
+    planned(go(app, PAGES[2]), until)
+    app.slider(key="plan-capacity").set_value(4).run()
+    app.slider(key="plan-least").set_value(5.0).run()
+    planned(app, until)
+    request = services.PlanRequest(app.selectbox(key="plan-model").value, 4, 0.05)
+    result = services.task(f"plan {request.key}").result
+    assert result.certificate.feasible
+    size = services.plan_size(request.model_id)
+    assert (result.items["planned_delivered"] >= size.promised(0.05)).all()
+    assert metric(app, "Kept in the plan") == f"{size.items} of {size.items}"
+    assert metric(app, "Kept when delivered") == f"{size.items - result.broken_online} of {size.items}"
+    assert "Every promise is kept" in words(app)
+
+
+def test_promises_beyond_the_places_are_named_with_what_would_fit(shop: Path, app: AppTest, until: Callable) -> None:
+    planned(go(app, PAGES[2]), until)
+    app.slider(key="plan-capacity").set_value(2).run()
+    size = services.plan_size(app.selectbox(key="plan-model").value)
+    app.slider(key="plan-least").set_value(size.slider_end(2)).run()
+    text = words(app)  # before any plan is there
+    assert "ask for more places than there are" in text
+    assert f"{100 * size.fitting_exposure(2):,.2f}" in text
+    planned(app, until)
+    assert "Not all promises can be kept together" in words(app)
+    assert "cannot be kept" in words(app) or "not kept" in words(app)
+
+
+def test_a_saved_plan_opens_again_with_the_same_figures_and_makes_a_file(
+    shop: Path, app: AppTest, until: Callable
+) -> None:
+    planned(go(app, PAGES[2]), until)
+    app.slider(key="plan-capacity").set_value(3).run()
+    app.toggle(key="plan-limited").set_value(True).run()
+    app.slider(key="plan-most").set_value(40.0).run()
+    planned(app, until)
+    precision = metric(app, "Precision")
+    app.button(key="plan-save-go").click().run()
+    assert not app.exception
+    scenario = services.scenarios(services.datasets()[0])[0]
+    assert scenario.constraints["capacity"] == 3
+    app.slider(key="plan-capacity").set_value(5).run()
+    planned(app, until)
+    app.selectbox(key="plan-open").set_value(scenario.id).run()
+    planned(app, until)
+    assert app.slider(key="plan-capacity").value == 3
+    assert app.slider(key="plan-most").value == 40.0
+    assert metric(app, "Precision") == precision
+    app.button(key="plan-compute-again").click().run()
+    planned(app, until)
+    assert metric(app, "Precision") == precision
+    assert "computed again with the same figures" in words(app)
+
+    go(app, PAGES[3])
+    assert not app.exception
+    assert app.selectbox(key="audience-plan").value == scenario.id
+    item = app.multiselect[0].value[0]
+    pairs = services.workspace().scenario_pairs(scenario.id, "test", item=item)
+    assert metric(app, "Deliveries") == f"{len(pairs):,}"
+    rows = list(csv.DictReader(io.StringIO(services.export_csv(scenario, "test", [item]).decode())))
+    assert [r["user_id"] for r in rows] == pairs["user_id"].tolist()
+    assert [int(r["rank"]) for r in rows] == list(range(1, len(rows) + 1))
+    assert services.exports().iloc[0]["rows"] == len(rows)
+
+
+def test_a_sweep_is_stored_and_drawn_without_another(shop: Path, app: AppTest, until: Callable) -> None:
+    planned(go(app, PAGES[2]), until)
+    app.button(key="frontier-go").click().run()
+    model, capacity = app.selectbox(key="plan-model").value, app.slider(key="plan-capacity").value
+    request = services.PlanRequest(model, capacity)
+    until(app, lambda _: services.stored_frontier(request, [model]) is not None)
+    points = services.stored_frontier(request, [model])
+    assert set(points["mode"]) == {"offline greedy", "offline dual", "online dual"}
+    app.run()
+    assert "Sweep again" in [b.label for b in app.button]
+
+
+def test_ids_that_a_spreadsheet_would_run_are_harmless_in_the_file(root: Path) -> None:
+    times = pd.date_range("2024-01-01", periods=120, freq="12h", tz="UTC").astype(str)
+    file = root / "formulas.csv"
+    frame = pd.DataFrame({"user_id": ["=1+1", "@you", "plain"] * 40, "item_id": ["+a", "b"] * 60, "timestamp": times})
+    frame.to_csv(file, index=False)
+    services.workspace().add_dataset("formulas", "csv", path=file)
+    info = services.datasets()[0]
+    split = services.SplitChoice(horizon_days=7)
+    job = trainings().submit(info.name, split=split.config(), models=["Popularity"])
+    assert trainings().wait(job.id).state == "done"
+    key = services.request_plan(services.PlanRequest(services.models(info)[0].id, 2), wish="test")
+    while not services.task(key).settled:
+        time.sleep(0.05)
+    scenario = services.save_plan(services.task(key).result, "=cmd")
+    text = services.export_csv(scenario, "test").decode()
+    cells = [c for row in csv.reader(io.StringIO(text)) for c in row]
+    assert "'=1+1" in cells
+    assert not [c for c in cells if c[:1] in ("=", "+", "-", "@")]
+
+
+def test_what_happened_last_time_is_told_once(root: Path, app: AppTest, prepared: Path) -> None:
+    shutil.copytree(prepared, root, dirs_exist_ok=True)
+    code = "import os, sys; from rim_core.storage import Workspace; w = Workspace(sys.argv[1]); os._exit(9)"
+    assert subprocess.run([sys.executable, "-c", code, str(root)], check=False).returncode == 9
+    app.run()
+    assert "without closing" in words(app)
+    app.button(key="recovery-understood").click().run()
+    assert "without closing" not in words(app)
+
+
+def test_a_workspace_in_use_names_its_owner_instead_of_a_traceback(root: Path, app: AppTest, prepared: Path) -> None:
+    shutil.copytree(prepared, root, dirs_exist_ok=True)
+    code = (
+        "import sys; from rim_core.storage import Workspace; w = Workspace(sys.argv[1], command='rim train');"
+        "print('open', flush=True); sys.stdin.read()"
+    )
+    owner = subprocess.Popen(
+        [sys.executable, "-c", code, str(root)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert owner.stdout is not None
+    assert owner.stdout.readline().strip() == "open"
+    app.run()
+    assert not app.exception
+    assert f"process {owner.pid}" in app.error[0].value
+    owner.communicate("")
+    app.run()
+    assert not app.error
+    assert isinstance(services.workspace(), Workspace)

@@ -1,0 +1,115 @@
+"""A real server on a free port with a small prepared workspace, and a real Chromium that looks at it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from rim_core.jobs import Jobs
+from rim_core.storage import Workspace
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+ROOT = Path(__file__).resolve().parents[2]
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+SHOP = {"users": 240, "items": 30, "days": 90, "seed": 3}
+
+
+@dataclass
+class Server:
+    """The dashboard as `make run` serves it, on a workspace of its own."""
+
+    root: Path
+    port: int
+    log: Path
+    seconds_to_healthy: float = 0.0
+    process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+
+    @property
+    def url(self) -> str:
+        return f"http://localhost:{self.port}"
+
+    def start(self) -> Server:
+        began = time.monotonic()
+        with self.log.open("ab") as said:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "streamlit", "run", "app/main.py", "--server.port", str(self.port)],
+                cwd=ROOT,
+                env={**os.environ, "RIM_WORKSPACE": str(self.root)},
+                stdout=said,
+                stderr=said,
+            )
+        while not self.healthy():
+            assert self.process.poll() is None, self.log.read_text()
+            assert time.monotonic() - began < 60, self.log.read_text()
+            time.sleep(0.1)
+        self.seconds_to_healthy = time.monotonic() - began
+        return self
+
+    def healthy(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.url}/_stcore/health", timeout=2) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+    def stop(self, sign: signal.Signals = signal.SIGTERM) -> None:
+        if self.process is not None:
+            self.process.send_signal(sign)
+            self.process.wait(timeout=30)
+            self.process = None
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Serves a workspace with one dataset and one model."""
+    if CHROMIUM is None:
+        pytest.skip("no Chromium here: on Debian, apt-get install chromium")
+    root = tmp_path_factory.mktemp("workspace")
+    with Workspace(root, create=True) as workspace:
+        workspace.add_dataset("shop", "shop", options=SHOP)
+        jobs = Jobs(workspace, threads=1)
+        job = jobs.submit("shop", split={"by": "time", "horizon": "14D"}, models=["Popularity×HawkesPoisson"])
+        assert jobs.wait(job.id).state == "done"
+    server = Server(root, free_port(), tmp_path_factory.mktemp("log") / "server.log").start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def page(server: Server, tmp_path: Path) -> Iterator[Page]:
+    """A browser window; requests that leave this machine fail the test."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        window = browser.new_page(viewport={"width": 1440, "height": 900}, accept_downloads=True)
+        window.set_default_timeout(90_000)
+        outside: list[str] = []
+        window.on("request", lambda r: outside.append(r.url) if _leaves(r.url) else None)
+        yield window
+        browser.close()
+    assert not outside, f"the dashboard asked for things from elsewhere: {outside}"
+
+
+def _leaves(url: str) -> bool:
+    return url.startswith(("http:", "https:", "ws:", "wss:")) and "//localhost:" not in url
