@@ -137,10 +137,10 @@ def exact_repair(
         while True:
             origins = turns[_unbalanced(net, stage)[turns]]
             if callback is not None:
-                callback(int(np.maximum(net.minimum - net.count, 0).sum()))
+                callback(int(np.maximum(net.minimum - net.exposure, 0).sum()))
             if not len(origins) or not _augment_all(origins, stage, slack, net, search):
                 break
-    return FlowResult(chosen, boost, user_price, np.maximum(net.minimum - net.count, 0))
+    return FlowResult(chosen, boost, user_price, np.maximum(net.minimum - net.exposure, 0))
 
 
 def top_of_candidates(candidates: Candidates, boost: np.ndarray, capacity: np.ndarray, seed: int = 0) -> np.ndarray:
@@ -173,7 +173,7 @@ class _Net(NamedTuple):
     boost: np.ndarray
     user_price: np.ndarray
     load: np.ndarray
-    count: np.ndarray
+    exposure: np.ndarray
     slot_ptr: np.ndarray
     slot: np.ndarray
 
@@ -203,10 +203,10 @@ class _Search(NamedTuple):
 def _unbalanced(net: _Net, stage: int) -> np.ndarray:
     """Items that want to gain (pull, rise) or lose (push) a user-state: bool (n,)."""
     if stage == PULL:
-        return net.count < net.minimum
+        return net.exposure < net.minimum
     if stage == PUSH:
-        return (net.count > net.maximum) | ((net.boost > 0.0) & (net.count > net.minimum))
-    return (net.boost < 0.0) & (net.count < net.maximum)
+        return (net.exposure > net.maximum) | ((net.boost > 0.0) & (net.exposure > net.minimum))
+    return (net.boost < 0.0) & (net.exposure < net.maximum)
 
 
 @njit(cache=True, nogil=True)
@@ -242,10 +242,10 @@ def _top_of_candidates(row_ptr, item, value, boost, capacity, order):  # type: i
 
 @njit(cache=True, nogil=True)
 def _places(row_ptr, item, chosen, capacity, n):  # type: ignore[no-untyped-def]
-    """(load, count, slot_ptr, slot) of an assignment."""
+    """(load, exposure, slot_ptr, slot) of an assignment."""
     m = len(row_ptr) - 1
     load = np.zeros(m, np.int64)
-    count = np.zeros(n, np.int64)
+    exposure = np.zeros(n, np.int64)
     slot_ptr = np.zeros(m + 1, np.int64)
     for x in range(m):
         slot_ptr[x + 1] = slot_ptr[x] + min(capacity[x], row_ptr[x + 1] - row_ptr[x])
@@ -255,8 +255,8 @@ def _places(row_ptr, item, chosen, capacity, n):  # type: ignore[no-untyped-def]
             if chosen[p]:
                 slot[slot_ptr[x] + load[x]] = p
                 load[x] += 1
-                count[item[p]] += 1
-    return load, count, slot_ptr, slot
+                exposure[item[p]] += 1
+    return load, exposure, slot_ptr, slot
 
 
 @njit(cache=True, nogil=True)
@@ -285,10 +285,10 @@ def _augment_all(origins, stage, slack, net, search):  # type: ignore[no-untyped
 @njit(cache=True, nogil=True)
 def _wants(y, stage, net):  # type: ignore[no-untyped-def]
     if stage == PULL:
-        return net.count[y] < net.minimum[y]
+        return net.exposure[y] < net.minimum[y]
     if stage == PUSH:
-        return net.count[y] > net.maximum[y] or (net.boost[y] > 0.0 and net.count[y] > net.minimum[y])
-    return net.boost[y] < 0.0 and net.count[y] < net.maximum[y]
+        return net.exposure[y] > net.maximum[y] or (net.boost[y] > 0.0 and net.exposure[y] > net.minimum[y])
+    return net.boost[y] < 0.0 and net.exposure[y] < net.maximum[y]
 
 
 @njit(cache=True, nogil=True)
@@ -307,10 +307,10 @@ def _to_ground(node, origin, stage, net):  # type: ignore[no-untyped-def]
         return 0.0 if net.load[x] < net.capacity[x] else np.inf
     gap = 0 if origin else 1  # exposure that ending here changes
     if stage == PUSH:
-        if net.count[node] + gap > net.maximum[node]:
+        if net.exposure[node] + gap > net.maximum[node]:
             return np.inf
-        return max(net.boost[node], 0.0) if net.count[node] >= net.minimum[node] else 0.0
-    if net.count[node] - gap < net.minimum[node]:
+        return max(net.boost[node], 0.0) if net.exposure[node] >= net.minimum[node] else 0.0
+    if net.exposure[node] - gap < net.minimum[node]:
         return np.inf
     return max(-net.boost[node], 0.0)
 
@@ -458,9 +458,9 @@ def _apply(last, origin, stage, net, parent):  # type: ignore[no-untyped-def]
     """
     n = len(net.boost)
     change = -1 if stage == PUSH else 1
-    net.count[origin] += change
+    net.exposure[origin] += change
     if last < n:
-        net.count[last] -= change
+        net.exposure[last] -= change
     node = last
     gained, lost, at_state = -1, -1, -1
     if last >= n:

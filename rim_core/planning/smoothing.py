@@ -169,7 +169,8 @@ class SmoothedDual:
             rz, previous = float(residual @ z), rz
             p = z + rz / previous * p
         common = float(np.median(x[free > 0]))  # prices that move together contest no other pairs
-        return (common + np.clip(x - common, -8 * self.epsilon, 8 * self.epsilon)) * free
+        direction: np.ndarray = (common + np.clip(x - common, -8 * self.epsilon, 8 * self.epsilon)) * free
+        return direction
 
 
 def _project(before: np.ndarray, after: np.ndarray, gradient: np.ndarray) -> np.ndarray:
