@@ -79,6 +79,9 @@ class SmoothedDual:
         self.capacity = capacity
         self.minimum, self.maximum = minimum, maximum
         self.epsilon = epsilon
+        self.ceiling = (len(minimum) + 1) * float(candidates.value.max(initial=0.0))
+        """No price lies beyond it: an augmenting path changes each item at most once. Where promises clash D has no
+        minimum, and the steps would go on for ever."""
 
     def at(self, boost: np.ndarray, user_price: np.ndarray) -> Point:
         """F, exposures and weights at b; ``user_price`` is where the search for u starts. O(P)."""
@@ -128,7 +131,7 @@ class SmoothedDual:
         direction = self._newton_direction(point, gradient)
         length, following = 1.0, None
         for _ in range(8):
-            boost = _project(point.boost, point.boost + length * direction, gradient)
+            boost = self._project(point.boost, point.boost + length * direction, gradient)
             trial = self.at(boost, point.user_price)
             if trial.value <= point.value + 1e-4 * float(gradient @ (boost - point.boost)):
                 following = trial
@@ -137,11 +140,19 @@ class SmoothedDual:
         slope = float(gradient @ direction)
         while following is not None and length >= 1.0 and float(self.gradient(following) @ direction) < 0.5 * slope:
             length *= 2.0
-            trial = self.at(_project(point.boost, point.boost + length * direction, gradient), following.user_price)
+            boost = self._project(point.boost, point.boost + length * direction, gradient)
+            trial = self.at(boost, following.user_price)
             if trial.value >= following.value:
                 break
             following = trial
         return following
+
+    def _project(self, before: np.ndarray, after: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+        """A boost does not change its sign within one step: b = 0 is where a promise begins to bind."""
+        positive = (before > 0) | ((before == 0) & (gradient < 0))
+        low, high = np.where(positive, 0.0, -self.ceiling), np.where(positive, self.ceiling, 0.0)
+        out: np.ndarray = np.clip(after, low, high)
+        return out
 
     def _newton_direction(self, point: Point, gradient: np.ndarray) -> np.ndarray:
         """−H⁻¹g by conjugate gradients with a diagonal preconditioner, at most 8 ε an item from their common move."""
@@ -171,13 +182,6 @@ class SmoothedDual:
         common = float(np.median(x[free > 0]))  # prices that move together contest no other pairs
         direction: np.ndarray = (common + np.clip(x - common, -8 * self.epsilon, 8 * self.epsilon)) * free
         return direction
-
-
-def _project(before: np.ndarray, after: np.ndarray, gradient: np.ndarray) -> np.ndarray:
-    """A boost does not change its sign within one step: b = 0 is where a promise begins to bind."""
-    positive = (before > 0) | ((before == 0) & (gradient < 0))
-    out: np.ndarray = np.where(positive, np.maximum(after, 0.0), np.minimum(after, 0.0))
-    return out
 
 
 @njit(cache=True, nogil=True)

@@ -378,3 +378,13 @@ def test_other_items_are_refused() -> None:
     plan = DualPlanner(Constraints(capacity=1)).fit(Scores.from_dense(np.ones((3, 2))))
     with pytest.raises(ScoreError, match="other items"):
         plan.assign(Scores.from_dense(np.ones((3, 3))))
+
+
+def test_promises_that_clash_in_a_way_no_sum_shows_end_with_an_answer() -> None:
+    a = np.zeros((3, 5))
+    a[0, 1] = 0.06
+    constraints = Constraints(capacity=np.array([1, 1, 4]), min_exposure_count=np.array([3, 2, 0, 0, 0]))
+    plan = DualPlanner(constraints).fit(Scores.from_dense(a))  # items 0 and 1 need two places each of states 0 and 1
+    assert plan.certificate.max_shortfall == 1
+    assert np.abs(plan.item_prices).max() <= 6 * 0.06
+    assert plan.problems
