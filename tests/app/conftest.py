@@ -60,7 +60,7 @@ Until = Callable[[AppTest, Callable[[AppTest], object]], AppTest]
 def until() -> Until:
     """Run the page again until something is true, as a fragment would."""
 
-    def wait(page: AppTest, happened: Callable[[AppTest], object], patience: float = 30.0) -> AppTest:
+    def wait(page: AppTest, happened: Callable[[AppTest], object], patience: float = 120.0) -> AppTest:
         end = time.monotonic() + patience
         while not happened(page):
             assert time.monotonic() < end, f"still not there; the page says {[m.value for m in page.markdown]}"

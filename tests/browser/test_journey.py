@@ -115,7 +115,10 @@ def test_from_choosing_data_to_sending_an_audience(page: Page, server: Server, t
     page.get_by_label("Name of this plan").fill("Spring")
     page.get_by_label("Name of this plan").press("Enter")
     page.get_by_role("button", name="Save the plan").click()
-    page.get_by_text("Make audience files").click()
+    audiences = page.get_by_role("link", name="Make audience files")
+    eventually(lambda: audiences.count() == 1)  # two while the page is drawn anew
+    settled(page)
+    audiences.click()
     page.get_by_role("heading", name="Audiences", exact=True).wait_for()
     settled(page)
     promised = int(metric(page, "Deliveries").replace(",", ""))
