@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from rim_core.evaluation import Evaluation, compare, evaluate, item_rec, perplexity, user_rec
     from rim_core.jobs import Jobs
     from rim_core.models import (
+        EMA,
         GRU,
         RIM,
         Activity,
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
         Popularity,
         Preference,
         Random,
+        Transformer,
         load_model,
         save_model,
     )
@@ -119,6 +121,7 @@ _HOMES = {
     "jobs": ("Jobs",),
     "models": (
         "Activity",
+        "EMA",
         "GRU",
         "Hawkes",
         "HawkesPoisson",
@@ -128,6 +131,7 @@ _HOMES = {
         "Preference",
         "RIM",
         "Random",
+        "Transformer",
         "load_model",
         "save_model",
     ),
@@ -150,6 +154,7 @@ _HOMES = {
 _ROOM_OF = {name: room for room, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "EMA",
     "GRU",
     "RIM",
     "Activity",
@@ -188,6 +193,7 @@ __all__ = [
     "Split",
     "SplitError",
     "StorageError",
+    "Transformer",
     "UserStates",
     "Workspace",
     "WorkspaceBusyError",

@@ -5,12 +5,15 @@ from rim_core.models.affinity.random import Random
 from rim_core.models.artifacts import artifact_id, load_model, model_card, read_config, save_model
 from rim_core.models.base import Intensity, Model, Preference, Progress
 from rim_core.models.intensity.activity import Activity
+from rim_core.models.intensity.ema import EMA
 from rim_core.models.intensity.hawkes import Hawkes
 from rim_core.models.intensity.hawkes_poisson import HawkesPoisson
 from rim_core.models.preference.gru import GRU
+from rim_core.models.preference.transformer import Transformer
 from rim_core.models.rim import RIM
 
 __all__ = [
+    "EMA",
     "GRU",
     "RIM",
     "Activity",
@@ -22,6 +25,7 @@ __all__ = [
     "Preference",
     "Progress",
     "Random",
+    "Transformer",
     "artifact_id",
     "load_model",
     "model_card",

@@ -20,7 +20,7 @@ from rim_core.datasets.states import UserStates
 from rim_core.errors import Cancelled, NotFittedError
 from rim_core.models import RIM, Activity, Intensity, Model, Preference, load_model, save_model
 from rim_core.models.base import Progress
-from rim_core.models.preference import sequence
+from rim_core.models.preference import trainer
 
 assert rim_core.models.RIM is RIM
 
@@ -90,8 +90,8 @@ def fitted(name: str, split: Split) -> Model:
 @pytest.fixture
 def every_batch_reports(monkeypatch: pytest.MonkeyPatch) -> None:
     """Long trainings report and write a checkpoint now and then; here they do after every batch."""
-    monkeypatch.setattr(sequence, "REPORT_SECONDS", -1.0)
-    monkeypatch.setattr(sequence, "CHECKPOINT_SECONDS", -1.0)
+    monkeypatch.setattr(trainer, "REPORT_SECONDS", -1.0)
+    monkeypatch.setattr(trainer, "CHECKPOINT_SECONDS", -1.0)
 
 
 def content(model: Model) -> dict[str, bytes]:

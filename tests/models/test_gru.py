@@ -18,9 +18,9 @@ from rim_core.errors import ModelError
 from rim_core.models import GRU, RIM, Activity, HawkesPoisson, Popularity
 from rim_core.models.base import Progress, silent
 from rim_core.models.preference import sequence, softmax
-from rim_core.models.preference.sequence import _Trainer
 from rim_core.models.preference.sequences import GAPS, Sequences, batches_by_length, gap_class
-from rim_core.models.preference.softmax import negative_log_likelihood, sampled_softmax_loss, softmax_loss
+from rim_core.models.preference.softmax import Targets, negative_log_likelihood, sampled_softmax_loss, softmax_loss
+from rim_core.models.preference.trainer import Trainer
 
 USERS, ITEMS = 30, 12
 
@@ -54,64 +54,95 @@ def small(**settings: Any) -> GRU:
     return GRU(**{"dim": 16, "max_epochs": 2, "chunk": 16, "batch_tokens": 200, "dropout": 0.0, **settings})
 
 
-def trainer_of(model: GRU, split: Split) -> _Trainer:
+def trainer_of(model: GRU, split: Split) -> Trainer:
     """A trainer with fresh weights, as ``fit`` makes it."""
     model.item_ids = split.items.to_numpy(dtype=object)
     sequences = Sequences.of(split.train, split.train.column_of_item.astype(np.int64), len(split.items))
     rows = np.flatnonzero(sequences.lengths > 1)
-    return _Trainer(model, split, sequences, rows, rows[:0], silent, None)
+    return Trainer(model, split, sequences, rows, rows[:0], silent, None)
 
 
-def gradients(trainer: _Trainer) -> dict[str, torch.Tensor]:
+def gradients(trainer: Trainer) -> dict[str, torch.Tensor]:
     return {k: p.grad.clone() for k, p in trainer.network.named_parameters() if p.grad is not None}
 
 
 # -- softmax ---------------------------------------------------------------------------------------------------
 
 
+class Layer:
+    """An output layer of 40 items, 600 states and 900 events to predict from them."""
+
+    def __init__(self) -> None:
+        g = torch.Generator().manual_seed(0)
+        self.h = torch.randn(600, 8, generator=g).requires_grad_()
+        self.w = torch.randn(40, 8, generator=g).requires_grad_()
+        self.b = torch.randn(40, generator=g).requires_grad_()
+        of = torch.randint(600, (900,), generator=g).sort().values
+        self.targets = Targets(of, torch.randint(40, (900,), generator=g))
+        self.weight = torch.rand(900, generator=g)
+        pair = torch.unique(torch.randint(600 * 40, (3000,), generator=g))
+        pair = pair[~torch.isin(pair, of * 40 + self.targets.item)]
+        self.hidden = (pair // 40, pair % 40)
+
+    @property
+    def parameters(self) -> tuple[torch.Tensor, ...]:
+        return self.h, self.w, self.b
+
+
 @pytest.fixture
-def layer() -> dict[str, torch.Tensor]:
-    g = torch.Generator().manual_seed(0)
-    return {
-        "h": torch.randn(600, 8, generator=g).requires_grad_(),
-        "w": torch.randn(40, 8, generator=g).requires_grad_(),
-        "b": torch.randn(40, generator=g).requires_grad_(),
-        "of": torch.randint(600, (900,), generator=g).sort().values,
-        "target": torch.randint(40, (900,), generator=g),
-    }
+def layer() -> Layer:
+    return Layer()
 
 
-def test_the_loss_and_its_gradients_are_those_of_a_full_softmax(layer: dict[str, torch.Tensor]) -> None:
-    h, w, b, of, target = layer.values()
-    ours = softmax_loss(h, w, b, of, target)
-    theirs = torch.nn.functional.cross_entropy((h @ w.T + b)[of], target, reduction="sum")
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("hidden", [False, True])
+def test_the_loss_and_its_gradients_are_those_of_a_full_softmax(layer: Layer, weighted: bool, hidden: bool) -> None:
+    targets = replace(layer.targets, weight=layer.weight if weighted else None, hidden=layer.hidden if hidden else None)
+    ours = softmax_loss(*layer.parameters, targets)
+    logits = layer.h @ layer.w.T + layer.b
+    if hidden:
+        logits = logits.index_put(layer.hidden, torch.tensor(-torch.inf))
+    each = torch.nn.functional.cross_entropy(logits[targets.of], targets.item, reduction="none")
+    theirs = (each * layer.weight).sum() if weighted else each.sum()
+    assert targets.total == pytest.approx(float(layer.weight.sum()) if weighted else 900)
     assert ours.item() == pytest.approx(theirs.item(), rel=1e-6)
-    assert negative_log_likelihood(h, w, b, of, target) == pytest.approx(theirs.item(), rel=1e-6)
-    for a, c in zip(torch.autograd.grad(2 * ours, (h, w, b)), torch.autograd.grad(2 * theirs, (h, w, b)), strict=True):
+    assert negative_log_likelihood(*layer.parameters, targets) == pytest.approx(theirs.item(), rel=1e-6)
+    ours_by = torch.autograd.grad(2 * ours, layer.parameters)
+    for a, c in zip(ours_by, torch.autograd.grad(2 * theirs, layer.parameters), strict=True):
         torch.testing.assert_close(a, c, rtol=1e-4, atol=1e-4)
 
 
-def test_fast_products_change_the_loss_by_less_than_a_thousandth(layer: dict[str, torch.Tensor]) -> None:
-    h, w, b, of, target = layer.values()
-    exact, fast = softmax_loss(h, w, b, of, target), softmax_loss(h, w, b, of, target, torch.bfloat16)
+def test_a_state_from_which_everything_was_seen_is_no_trouble(layer: Layer) -> None:
+    everything = (torch.zeros(40, dtype=torch.int64), torch.arange(40))
+    targets = Targets(torch.tensor([1]), torch.tensor([3]), hidden=everything)
+    loss = softmax_loss(layer.h[:2], layer.w, layer.b, targets)
+    assert loss.item() == pytest.approx(negative_log_likelihood(layer.h[:2], layer.w, layer.b, targets), rel=1e-6)
+    assert all(bool(g.isfinite().all()) for g in torch.autograd.grad(loss, layer.parameters))
+
+
+def test_fast_products_change_the_loss_by_less_than_a_thousandth(layer: Layer) -> None:
+    exact = softmax_loss(*layer.parameters, layer.targets)
+    fast = softmax_loss(*layer.parameters, layer.targets, torch.bfloat16)
     assert fast.item() == pytest.approx(exact.item(), rel=1e-3)
 
 
-def test_a_sample_of_everything_is_the_full_softmax(layer: dict[str, torch.Tensor]) -> None:
-    h, w, b, of, target = layer.values()
-    sampled = sampled_softmax_loss(h, w, b, of, target, torch.ones(40), torch.Generator().manual_seed(1))
-    assert sampled.item() == pytest.approx(softmax_loss(h, w, b, of, target).item(), rel=1e-6)
+@pytest.mark.parametrize("hidden", [False, True])
+def test_a_sample_of_everything_is_the_full_softmax(layer: Layer, hidden: bool) -> None:
+    targets = replace(layer.targets, hidden=layer.hidden if hidden else None)
+    sampled = sampled_softmax_loss(*layer.parameters, targets, torch.ones(40), torch.Generator().manual_seed(1))
+    assert sampled.item() == pytest.approx(softmax_loss(*layer.parameters, targets).item(), rel=1e-6)
 
 
-def test_the_sampled_normaliser_is_unbiased(layer: dict[str, torch.Tensor]) -> None:
-    h, w, b, _, _ = layer.values()
-    h, of, target = h[:1], torch.zeros(1, dtype=torch.int64), torch.tensor([3])
+def test_the_sampled_normaliser_is_unbiased(layer: Layer) -> None:
+    h, w, b = layer.h[:1], layer.w, layer.b
+    hidden = (torch.zeros(2, dtype=torch.int64), torch.tensor([5, 17]))
+    targets = Targets(torch.zeros(1, dtype=torch.int64), torch.tensor([3]), hidden=hidden)
     generator, inclusion = torch.Generator().manual_seed(2), torch.linspace(0.2, 0.8, 40)
     logit = (h @ w.T + b)[0]
     normaliser = [
-        (sampled_softmax_loss(h, w, b, of, target, inclusion, generator) + logit[3]).exp().item() for _ in range(4000)
+        (sampled_softmax_loss(h, w, b, targets, inclusion, generator) + logit[3]).exp().item() for _ in range(4000)
     ]
-    exact = logit.exp().sum().item()
+    exact = logit.exp().sum().item() - logit[[5, 17]].exp().sum().item()
     assert np.mean(normaliser) == pytest.approx(exact, abs=4 * np.std(normaliser) / np.sqrt(4000))
     assert np.std(normaliser) > 0.01 * exact
 
@@ -174,7 +205,7 @@ def test_a_window_over_the_whole_sequence_gives_the_full_gradient(split: Split, 
     torch.autograd.backward(total)
     full = gradients(trainer)
     trainer.optimiser.zero_grad()
-    losses = [trainer._loss(h, of, y) for h, of, y in trainer._read(sequences, rows)]
+    losses = [trainer._loss(h, targets) for h, targets in trainer._read(sequences, rows)]
     assert len(losses) == 1
     torch.autograd.backward(losses[0])
     assert losses[0].item() == pytest.approx(total.item(), rel=1e-5)
@@ -182,7 +213,7 @@ def test_a_window_over_the_whole_sequence_gives_the_full_gradient(split: Split, 
         torch.testing.assert_close(gradient, full[name], rtol=1e-3, atol=1e-3)
     trainer.optimiser.zero_grad()
     model.chunk = 7  # truncated: the same loss, another gradient
-    pieces = [trainer._loss(h, of, y) for h, of, y in trainer._read(sequences, rows) if len(y)]
+    pieces = [trainer._loss(h, targets) for h, targets in trainer._read(sequences, rows) if len(targets)]
     assert len(pieces) > 3
     torch.autograd.backward(torch.stack(pieces).sum())
     assert sum(p.item() for p in pieces) == pytest.approx(total.item(), rel=1e-5)
@@ -208,8 +239,8 @@ def test_output_and_input_share_one_table(split: Split) -> None:
 def test_training_moves_both_uses_of_the_table(split: Split) -> None:
     trainer = trainer_of(small(), split)
     rows = trainer.teaching[:1]
-    for h, of, y in trainer._read(trainer.sequences, rows):
-        torch.autograd.backward(trainer._loss(h, of, y))
+    for h, targets in trainer._read(trainer.sequences, rows):
+        torch.autograd.backward(trainer._loss(h, targets))
         break
     gradient = trainer.network.item.weight.grad
     assert gradient is not None
@@ -310,7 +341,7 @@ def test_no_held_out_users_is_possible(split: Split) -> None:
 
 
 def test_a_training_that_diverges_says_so(split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_Trainer, "_loss", lambda self, h, of, y: (h * torch.nan).sum())
+    monkeypatch.setattr(Trainer, "_loss", lambda self, h, targets: (h * torch.nan).sum())
     with pytest.raises(ModelError, match="learning_rate"):
         small().fit(split)
 

@@ -105,6 +105,22 @@ def kernel_masses(states: UserStates, scales: np.ndarray, channels: int) -> Iter
         yield start, stop, masses
 
 
+def event_blocks(states: UserStates) -> Iterator[tuple[int, int, np.ndarray, np.ndarray]]:
+    """The visible events of all states, block by block of states.
+
+    Yields
+    ------
+    start, stop : int
+    row : int64 (E,)
+        State of every event, counted from ``start``, ascending.
+    event : int64 (E,)
+        Its position in ``states.log.arrays``.
+    """
+    for start, stop in _blocks(states.stop - states.start):
+        row, event = expand_ranges(states.start[start:stop], states.stop[start:stop])
+        yield start, stop, row, event
+
+
 def channels_of(split: Split) -> int:
     """1 where every event is a target, 2 where others are history only."""
     return 1 if split.train.is_target_event.all() else 2

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 GAPS = 40
 """Classes of waiting times: 0 before the first event, 1 for no time at all, then a doubling each from 1 s up."""
 
+MOST_AHEAD = 128
+"""Events of a horizon that a state learns from, at most."""
+
 
 @dataclass(frozen=True, eq=False)
 class Sequences:
@@ -33,6 +36,8 @@ class Sequences:
         Class of the time from the token to the next one, or to the state's time after the last one.
     instant : ndarray of int64, shape (E + m,)
         Ascending; equal for the events of a state that have the same time.
+    time : ndarray of int64, shape (E + m,)
+        Microseconds since 1970; of a start token, of the first event after it (the state's own without any).
     offsets : ndarray of int64, shape (m + 1,)
         Tokens of state i are ``offsets[i]:offsets[i + 1]``, the start token first.
     start_token : int
@@ -42,6 +47,7 @@ class Sequences:
     is_target: np.ndarray
     gap: np.ndarray
     instant: np.ndarray
+    time: np.ndarray
     offsets: np.ndarray
     start_token: int
 
@@ -72,7 +78,12 @@ class Sequences:
         is_target[place] = states.is_target_event[events]
         gap[place] = gap_class(_waiting(times, rows, states.time))
         again[place[1:]] = (np.diff(rows) == 0) & (np.diff(times) == 0)
-        return cls(tokens, is_target, gap, np.cumsum(~again), offsets, start_token)
+        time = np.empty(offsets[-1], np.int64)
+        time[offsets[:-1]] = states.time
+        time[place] = times
+        begun = np.flatnonzero(np.diff(offsets) > 1)
+        time[offsets[begun]] = time[offsets[begun] + 1]
+        return cls(tokens, is_target, gap, np.cumsum(~again), time, offsets, start_token)
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -91,7 +102,7 @@ class Sequences:
         source[offsets[:-1]] = self.offsets[rows]
         source[np.arange(len(where)) + row + 1] = where
         new = np.append(True, (np.diff(self.instant[source]) != 0) | (np.diff(source) != 1))[: len(source)]
-        parts = (self.tokens[source], self.is_target[source], self.gap[source], np.cumsum(new))
+        parts = (self.tokens[source], self.is_target[source], self.gap[source], np.cumsum(new), self.time[source])
         return Sequences(*parts, offsets, self.start_token)
 
     @cached_property
@@ -103,6 +114,31 @@ class Sequences:
         new = np.append(True, np.diff(self.instant) != 0)[: len(self.instant)]
         source: np.ndarray = np.flatnonzero(new)[np.cumsum(new) - 1] - 1
         return source
+
+    @cached_property
+    def first(self) -> np.ndarray:
+        """Place of the first token of the same item in the same sequence; int64 (E + m,)."""
+        row = np.repeat(np.arange(len(self)), self.lengths)
+        order = np.lexsort((self.tokens, row))
+        new = np.append(True, (np.diff(row[order]) != 0) | (np.diff(self.tokens[order]) != 0))[: len(order)]
+        first = np.empty(len(order), np.int64)
+        first[order] = order[np.flatnonzero(new)[np.cumsum(new) - 1]]
+        return first
+
+    def until(self, horizon: int) -> np.ndarray:
+        """End of the horizon that begins with the token after each: the first place beyond it; int64 (E + m,).
+
+        At most MOST_AHEAD places are looked ahead; none from the last token of a sequence. O(E log MOST_AHEAD).
+        """
+        place = np.arange(len(self.tokens))
+        stop = np.repeat(self.offsets[1:], self.lengths)
+        lo, hi = np.minimum(place + 1, stop), np.minimum(place + 1 + MOST_AHEAD, stop)
+        end = self.time[np.minimum(lo, len(place) - 1)] + horizon
+        while (lo < hi).any():  # bisection of all places at once
+            mid = (lo + hi) // 2
+            below = (lo < hi) & (self.time[np.minimum(mid, len(place) - 1)] < end)
+            lo, hi = np.where(below, mid + 1, lo), np.where((lo < hi) & ~below, mid, hi)
+        return lo
 
     def window(self, rows: np.ndarray, begin: int, end: int) -> tuple[np.ndarray, np.ndarray]:
         """Places of the tokens [begin, end) of some sequences, and whether there are any; (len(rows), end − begin).

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,12 +11,44 @@ import torch
 from rim_core.scores import FactorScores
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rim_core.datasets.states import UserStates
 
 BLOCK = 256
 """Rows of logits held at once: 256 × 20 000 items are 20 MB."""
 NEVER = -60.0
 """Log-probability of an item that was never trained: exp(−60) is 1e−26."""
+TINY = 1e-30
+
+
+@dataclass(frozen=True, eq=False)
+class Targets:
+    """What some states are to predict.
+
+    Attributes
+    ----------
+    of : int64 (N,), ascending
+        Row of h that every event is predicted from.
+    item : int64 (N,)
+    weight : float32 (N,) or None
+        What each event counts; one each by default.
+    hidden : (int64 (M,), int64 (M,)) or None
+        Row, ascending, and item of the pairs that cannot happen: p is a distribution over the other items.
+    """
+
+    of: torch.Tensor
+    item: torch.Tensor
+    weight: torch.Tensor | None = None
+    hidden: tuple[torch.Tensor, torch.Tensor] | None = None
+
+    def __len__(self) -> int:
+        return len(self.of)
+
+    @property
+    def total(self) -> float:
+        """Events, by weight."""
+        return float(len(self.of)) if self.weight is None else float(self.weight.sum())
 
 
 class _SoftmaxLoss(torch.autograd.Function):
@@ -27,64 +60,71 @@ class _SoftmaxLoss(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any,
-        h: torch.Tensor,
-        w: torch.Tensor,
-        b: torch.Tensor,
-        of: torch.Tensor,
-        target: torch.Tensor,
-        dtype: torch.dtype,
+        ctx: Any, h: torch.Tensor, w: torch.Tensor, b: torch.Tensor, targets: Targets, dtype: torch.dtype
     ) -> torch.Tensor:
         loss = h.new_zeros((), dtype=torch.float64)
-        times = torch.bincount(of, minlength=len(h)).to(h.dtype)[:, None]
         dh, dw, db = torch.empty_like(h), torch.zeros_like(w), torch.zeros_like(b)
         weights = w.to(dtype)
-        for start in range(0, len(h), BLOCK):
-            rows, count = h[start : start + BLOCK], times[start : start + BLOCK]
+        for block in _blocks(h, targets):
+            rows = h[block.rows]
             z = _logits(rows, weights, b)
-            top = z.amax(1, keepdim=True)
+            loss -= (block.weight * z[block.of, block.item]).sum(dtype=torch.float64)
+            z[block.hidden] = -torch.inf
+            top = z.amax(1, keepdim=True).clamp_(min=NEVER)  # also where everything is hidden
             z.sub_(top).exp_()
-            total = z.sum(1, keepdim=True)
+            total = z.sum(1, keepdim=True).clamp_(min=TINY)
+            count = torch.zeros_like(total).index_add_(0, block.of, block.weight[:, None])
             loss += (count * (total.log() + top)).sum(dtype=torch.float64)
-            share = count / total
-            p = z.to(dtype)
-            dh[start : start + BLOCK] = (p @ weights).to(h.dtype) * share
-            dw += (p.T @ (rows * share).to(dtype)).to(w.dtype)
-            db += z.T @ share[:, 0]
-        rows, chosen = h[of], w[target]
-        loss -= ((rows * chosen).sum(1) + b[target]).sum(dtype=torch.float64)
-        dh.index_add_(0, of, chosen, alpha=-1)
-        dw.index_add_(0, target, rows, alpha=-1)
-        db -= torch.bincount(target, minlength=len(b))
+            z.mul_(count / total).index_put_((block.of, block.item), -block.weight, accumulate=True)
+            slope = z.to(dtype)
+            dh[block.rows] = (slope @ weights).to(h.dtype)
+            dw += (slope.T @ rows.to(dtype)).to(w.dtype)
+            db += z.sum(0)
         ctx.save_for_backward(dh, dw, db)
         return loss.to(h.dtype)
 
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         dh, dw, db = ctx.saved_tensors
-        return dh * grads[0], dw * grads[0], db * grads[0], None, None, None
+        return dh * grads[0], dw * grads[0], db * grads[0], None, None
+
+
+@dataclass(frozen=True, eq=False)
+class _Block:
+    """Some rows with their events and hidden pairs, rows counted from the first of them."""
+
+    rows: slice
+    of: torch.Tensor
+    item: torch.Tensor
+    weight: torch.Tensor
+    hidden: tuple[torch.Tensor, torch.Tensor]
+
+
+def _blocks(h: torch.Tensor, targets: Targets) -> Iterator[_Block]:
+    weight = torch.ones(len(targets), device=h.device) if targets.weight is None else targets.weight
+    nothing = torch.empty(0, dtype=torch.int64, device=h.device)
+    row, item = (nothing, nothing) if targets.hidden is None else targets.hidden
+    starts = list(range(0, len(h), BLOCK))
+    borders = torch.tensor([*starts, len(h)], device=h.device)
+    event, pair = torch.searchsorted(targets.of, borders).tolist(), torch.searchsorted(row, borders).tolist()
+    for i, start in enumerate(starts):
+        events, pairs = slice(event[i], event[i + 1]), slice(pair[i], pair[i + 1])
+        hidden = (row[pairs] - start, item[pairs])
+        own = targets.of[events] - start
+        yield _Block(slice(start, start + BLOCK), own, targets.item[events], weight[events], hidden)
 
 
 def softmax_loss(
-    h: torch.Tensor,
-    w: torch.Tensor,
-    b: torch.Tensor,
-    of: torch.Tensor,
-    target: torch.Tensor,
-    dtype: torch.dtype = torch.float32,
+    h: torch.Tensor, w: torch.Tensor, b: torch.Tensor, targets: Targets, dtype: torch.dtype = torch.float32
 ) -> torch.Tensor:
     """Σ −log p(target) of a full softmax, differentiable in h (U, d), w (n, d) and b (n,).
 
     Parameters
     ----------
-    of : int64 (N,)
-        Row of h that every event is predicted from.
-    target : int64 (N,)
-        Its item.
     dtype : torch.dtype
         Precision of the products; sums and exponentials are float32.
     """
-    loss: torch.Tensor = _SoftmaxLoss.apply(h, w, b, of, target, dtype)  # type: ignore[no-untyped-call]
+    loss: torch.Tensor = _SoftmaxLoss.apply(h, w, b, targets, dtype)  # type: ignore[no-untyped-call]
     return loss
 
 
@@ -92,8 +132,7 @@ def sampled_softmax_loss(
     h: torch.Tensor,
     w: torch.Tensor,
     b: torch.Tensor,
-    of: torch.Tensor,
-    target: torch.Tensor,
+    targets: Targets,
     inclusion: torch.Tensor,
     generator: torch.Generator,
     dtype: torch.dtype = torch.float32,
@@ -109,24 +148,28 @@ def sampled_softmax_loss(
         π, in (0, 1].
     """
     wanted = torch.zeros(len(w), dtype=torch.bool, device=w.device)
-    wanted[target] = True
+    wanted[targets.item] = True
     chosen = wanted | (torch.rand(len(w), generator=generator) < inclusion.cpu()).to(w.device)
     items = chosen.nonzero().ravel()
     correction = torch.where(wanted[items], 0.0, -inclusion[items].log())
     place = torch.cumsum(chosen, 0) - 1
-    return softmax_loss(h, w[items], b[items] + correction, of, place[target], dtype)
+    hidden = targets.hidden
+    if hidden is not None:
+        row, item = (part[chosen[hidden[1]]] for part in hidden)
+        hidden = (row, place[item])
+    sampled = replace(targets, item=place[targets.item], hidden=hidden)
+    return softmax_loss(h, w[items], b[items] + correction, sampled, dtype)
 
 
 @torch.no_grad()
-def negative_log_likelihood(
-    h: torch.Tensor, w: torch.Tensor, b: torch.Tensor, of: torch.Tensor, target: torch.Tensor
-) -> float:
+def negative_log_likelihood(h: torch.Tensor, w: torch.Tensor, b: torch.Tensor, targets: Targets) -> float:
     """Σ −log p(target) over the events, in float32 products and float64 sums."""
-    times = torch.bincount(of, minlength=len(h)).double()
-    total = -float(((h[of] * w[target]).sum(1) + b[target]).sum(dtype=torch.float64))
-    for start in range(0, len(h), BLOCK):
-        z = _logits(h[start : start + BLOCK], w, b)
-        total += float(torch.logsumexp(z, 1).double() @ times[start : start + BLOCK])
+    total = 0.0
+    for block in _blocks(h, targets):
+        z = _logits(h[block.rows], w, b)
+        total -= float((block.weight * z[block.of, block.item]).sum(dtype=torch.float64))
+        z[block.hidden] = -torch.inf
+        total += float(block.weight.double() @ torch.logsumexp(z, 1).double()[block.of])
     return total
 
 
@@ -139,7 +182,7 @@ def fast_dtype(device: torch.device) -> torch.dtype:
 
 
 def softmax_scores(
-    h: np.ndarray, w: np.ndarray, b: np.ndarray, columns: np.ndarray, states: UserStates
+    h: np.ndarray, w: np.ndarray, b: np.ndarray, columns: np.ndarray, states: UserStates, hide_seen: bool = False
 ) -> FactorScores:
     """p(y|x) over the items in play as lazy scores: rows sum to 1.
 
@@ -150,6 +193,8 @@ def softmax_scores(
         Output layer over the model's own items.
     columns : ndarray of int64 (n,)
         Model item of every item in play; −1 (never trained) gets probability exp(−60).
+    hide_seen : bool
+        Rows sum to 1 over the items that are not forbidden.
 
     Notes
     -----
@@ -161,9 +206,15 @@ def softmax_scores(
     factors[known], bias[known] = w[columns[known]], b[columns[known]]
     normaliser = np.zeros((len(h), 1), np.float32)
     if known.any():
+        place = np.cumsum(known) - 1
         w_known, b_known = torch.from_numpy(factors[known]), torch.from_numpy(bias[known])
+        forbidden = states.seen if hide_seen else None
         for start in range(0, len(h), BLOCK):
             z = _logits(torch.from_numpy(h[start : start + BLOCK]), w_known, b_known)
+            if forbidden is not None:
+                row, item = forbidden[start : start + BLOCK].nonzero()
+                kept = known[item]
+                z[torch.from_numpy(row[kept]), torch.from_numpy(place[item[kept]])] = NEVER
             normaliser[start : start + BLOCK, 0] = torch.logsumexp(z, 1).numpy()
     m, n = len(h), len(columns)
     left = np.concatenate([h, np.ones((m, 1), np.float32), -normaliser], axis=1)

@@ -1,0 +1,163 @@
+"""Transformer: p(y|x) from causal self-attention over the user's items (Kang & McAuley 2018; Section 2, eq. 1)."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from rim_core.errors import ModelError
+from rim_core.models.preference.sequence import Encoder, SequencePreference
+from rim_core.models.preference.sequences import GAPS
+
+INPUT_GAIN, OUTPUT_GAIN = 0.5, 4.0
+
+
+class Transformer(SequencePreference):
+    """Next-item model: p(y|x) ∝ exp(w_yᵀ h(x) + b_y), h by causal attention over the visible items, w also its input.
+
+    Distance is told by a penalty on attention that is linear in it, a slope for each head (Press et al. 2022), so
+    there is no longest position. A chunk attends to what was read before it as well (Dai et al. 2019).
+
+    Parameters
+    ----------
+    dim : int
+        Width of embeddings and hidden state.
+    layers, heads : int
+    dropout : float
+        On embeddings and on the output of every block.
+    chunk : int
+        Tokens per optimiser step and user; gradients end at its border.
+    max_history : int
+        Most recent events attended to.
+    batch_tokens : int
+        Events per optimiser step.
+    learning_rate, weight_decay, clip : float
+        Peak rate of AdamW (warm-up, then cosine over ``max_epochs``), its decay, the norm gradients are clipped to.
+    max_epochs : int
+        The length of the schedule; a brief training is a small number here.
+    patience : int
+        Epochs without a better held-out loss before stopping.
+    held_out : float
+        Share of the users who do not teach but tell when to stop.
+    negatives : int
+        Items sampled per step in catalogues of more than twice as many; 0 for a full softmax always.
+    seed : int
+
+    Raises
+    ------
+    ModelError
+        ``dim`` is no multiple of ``heads``.
+    """
+
+    def __init__(
+        self,
+        dim: int = 128,
+        layers: int = 2,
+        heads: int = 4,
+        dropout: float = 0.2,
+        chunk: int = 64,
+        max_history: int = 256,
+        batch_tokens: int = 2048,
+        learning_rate: float = 2e-3,
+        weight_decay: float = 0.01,
+        clip: float = 1.0,
+        max_epochs: int = 15,
+        patience: int = 3,
+        held_out: float = 0.2,
+        negatives: int = 8192,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if dim % heads:
+            raise ModelError(f"The width {dim} of a Transformer must be a multiple of its {heads} heads.")
+        self.dim = dim
+        self.layers = layers
+        self.heads = heads
+        self.dropout = dropout
+        self.chunk = chunk
+        self.max_history = max_history
+        self.batch_tokens = batch_tokens
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.clip = clip
+        self.max_epochs = max_epochs
+        self.patience = patience
+        self.held_out = held_out
+        self.negatives = negatives
+        self.seed = seed
+
+    def _build(self, n: int) -> Encoder:
+        return TransformerNetwork(n, self.dim, self.layers, self.heads, self.dropout, self.max_history)
+
+
+class TransformerNetwork(Encoder):
+    """h = W (blocks(items) ⊙ gate of the waiting time) + shift of the waiting time.
+
+    The gate is that of the GRU. It starts as a plain similarity model: attention averages the items read, recent ones
+    more, and h points to items like those.
+    """
+
+    def __init__(self, n: int, dim: int, layers: int, heads: int, dropout: float, memory: int) -> None:
+        super().__init__()
+        self.item = nn.Embedding(n + 1, dim)
+        nn.init.normal_(self.item.weight, std=dim**-0.5)
+        self.blocks = nn.ModuleList(_Block(dim, heads, dropout) for _ in range(layers))
+        self.out = nn.Linear(dim, dim)
+        self.gate = nn.Embedding(GAPS, dim)
+        self.shift = nn.Embedding(GAPS, dim)
+        self.bias = nn.Parameter(torch.zeros(n))
+        self.drop = nn.Dropout(dropout)
+        self.memory = memory
+        with torch.no_grad():
+            nn.init.ones_(self.gate.weight)
+            nn.init.zeros_(self.shift.weight)
+            self.out.weight.mul_(0.1).add_(torch.eye(dim), alpha=OUTPUT_GAIN)
+
+    def encode(
+        self, tokens: torch.Tensor, gap: torch.Tensor, carry: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        x = self.drop(self.item(tokens))  # (B, L, d)
+        inputs = []
+        for i, block in enumerate(self.blocks):
+            seen = x if carry is None else torch.cat([carry[i], x], dim=1)  # (B, M + L, d)
+            inputs.append(seen[:, -self.memory :])
+            x = block(x, seen)
+        return self.out(x * self.gate(gap)) + self.shift(gap), torch.stack(inputs)
+
+
+class _Block(nn.Module):
+    """x + attention, then x + a wider layer; both of normed inputs."""
+
+    def __init__(self, dim: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.before, self.between = nn.LayerNorm(dim), nn.LayerNorm(dim)
+        self.query, self.key, self.value = (nn.Linear(dim, dim, bias=False) for _ in range(3))
+        self.mix = nn.Linear(dim, dim)
+        self.wide = nn.Sequential(nn.Linear(dim, 4 * dim), nn.GELU(), nn.Linear(4 * dim, dim))
+        self.drop = nn.Dropout(dropout)
+        self.heads = heads
+        self.register_buffer("slope", torch.exp2(-torch.linspace(0, 8, heads)), persistent=False)
+        with torch.no_grad():
+            for layer in (self.query, self.key):
+                layer.weight.mul_(0.3)
+            for layer in (self.value, self.mix):
+                layer.weight.mul_(0.1).add_(torch.eye(dim), alpha=INPUT_GAIN)
+            self.wide[2].weight.mul_(0.1)
+
+    def forward(self, x: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
+        batch, length, dim = x.shape
+        own, normed = self.before(x), self.before(seen)
+        q, k, v = (
+            layer(y).view(batch, -1, self.heads, dim // self.heads).transpose(1, 2)
+            for layer, y in ((self.query, own), (self.key, normed), (self.value, normed))
+        )  # (B, heads, L or M + L, d / heads)
+        mixed = nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=self._penalty(length, seen.shape[1]))
+        x = x + self.drop(self.mix(mixed.transpose(1, 2).reshape(batch, length, dim)))
+        return x + self.drop(self.wide(self.between(x)))
+
+    def _penalty(self, length: int, seen: int) -> torch.Tensor:
+        """−slope · distance, −inf for what comes later; (1, heads, L, M + L)."""
+        slope: torch.Tensor = self.slope
+        steps = torch.arange(seen, device=slope.device)
+        distance = (steps[seen - length :, None] - steps).to(slope.dtype)
+        return torch.where(distance < 0, -torch.inf, -distance * slope[:, None, None])[None]
