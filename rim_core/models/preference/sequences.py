@@ -132,7 +132,8 @@ class Sequences:
         """
         place = np.arange(len(self.tokens))
         stop = np.repeat(self.offsets[1:], self.lengths)
-        lo, hi = np.minimum(place + 1, stop), np.minimum(place + 1 + MOST_AHEAD, stop)
+        lo: np.ndarray = np.minimum(place + 1, stop)
+        hi: np.ndarray = np.minimum(place + 1 + MOST_AHEAD, stop)
         end = self.time[np.minimum(lo, len(place) - 1)] + horizon
         while (lo < hi).any():  # bisection of all places at once
             mid = (lo + hi) // 2

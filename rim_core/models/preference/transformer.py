@@ -133,16 +133,17 @@ class _Block(nn.Module):
         self.before, self.between = nn.LayerNorm(dim), nn.LayerNorm(dim)
         self.query, self.key, self.value = (nn.Linear(dim, dim, bias=False) for _ in range(3))
         self.mix = nn.Linear(dim, dim)
-        self.wide = nn.Sequential(nn.Linear(dim, 4 * dim), nn.GELU(), nn.Linear(4 * dim, dim))
+        self.widen, self.narrow = nn.Linear(dim, 4 * dim), nn.Linear(4 * dim, dim)
         self.drop = nn.Dropout(dropout)
         self.heads = heads
+        self.slope: torch.Tensor
         self.register_buffer("slope", torch.exp2(-torch.linspace(0, 8, heads)), persistent=False)
         with torch.no_grad():
             for layer in (self.query, self.key):
                 layer.weight.mul_(0.3)
             for layer in (self.value, self.mix):
                 layer.weight.mul_(0.1).add_(torch.eye(dim), alpha=INPUT_GAIN)
-            self.wide[2].weight.mul_(0.1)
+            self.narrow.weight.mul_(0.1)
 
     def forward(self, x: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
         batch, length, dim = x.shape
@@ -153,11 +154,11 @@ class _Block(nn.Module):
         )  # (B, heads, L or M + L, d / heads)
         mixed = nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=self._penalty(length, seen.shape[1]))
         x = x + self.drop(self.mix(mixed.transpose(1, 2).reshape(batch, length, dim)))
-        return x + self.drop(self.wide(self.between(x)))
+        out: torch.Tensor = x + self.drop(self.narrow(nn.functional.gelu(self.widen(self.between(x)))))
+        return out
 
     def _penalty(self, length: int, seen: int) -> torch.Tensor:
         """−slope · distance, −inf for what comes later; (1, heads, L, M + L)."""
-        slope: torch.Tensor = self.slope
-        steps = torch.arange(seen, device=slope.device)
-        distance = (steps[seen - length :, None] - steps).to(slope.dtype)
-        return torch.where(distance < 0, -torch.inf, -distance * slope[:, None, None])[None]
+        steps = torch.arange(seen, device=self.slope.device)
+        distance = (steps[seen - length :, None] - steps).to(self.slope.dtype)
+        return torch.where(distance < 0, -torch.inf, -distance * self.slope[:, None, None])[None]
