@@ -5,9 +5,12 @@ from rim_core.models.affinity.random import Random
 from rim_core.models.artifacts import artifact_id, load_model, model_card, read_config, save_model
 from rim_core.models.base import Intensity, Model, Preference, Progress
 from rim_core.models.intensity.activity import Activity
+from rim_core.models.intensity.boosted_hawkes import BoostedHawkes
 from rim_core.models.intensity.ema import EMA
 from rim_core.models.intensity.hawkes import Hawkes
 from rim_core.models.intensity.hawkes_poisson import HawkesPoisson
+from rim_core.models.intensity.negative_binomial import HawkesNegativeBinomial
+from rim_core.models.intensity.neural_point_process import NeuralPointProcess
 from rim_core.models.preference.gru import GRU
 from rim_core.models.preference.transformer import Transformer
 from rim_core.models.rim import RIM
@@ -17,10 +20,13 @@ __all__ = [
     "GRU",
     "RIM",
     "Activity",
+    "BoostedHawkes",
     "Hawkes",
+    "HawkesNegativeBinomial",
     "HawkesPoisson",
     "Intensity",
     "Model",
+    "NeuralPointProcess",
     "Popularity",
     "Preference",
     "Progress",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from scipy.linalg import solve_triangular
@@ -51,6 +51,8 @@ class HawkesPoisson(Intensity):
         A setting is not positive.
     """
 
+    _law: ClassVar[str] = "Poisson"
+
     def __init__(
         self,
         kernels: int = 50,
@@ -60,7 +62,7 @@ class HawkesPoisson(Intensity):
     ) -> None:
         super().__init__()
         if min(kernels, max_states) <= 0 or ridge < 0:
-            raise ModelError("kernels and max_states of HawkesPoisson must be positive, ridge not negative.")
+            raise ModelError(f"kernels and max_states of {self.name} must be positive, ridge not negative.")
         self.kernels = kernels
         self.ridge = ridge
         self.max_states = max_states
@@ -79,12 +81,15 @@ class HawkesPoisson(Intensity):
         masses = np.zeros((len(labelled), width))
         for start, stop, block in kernel_masses(labelled, self._scales, self._channels):
             masses[start:stop] = block
-        callback(Progress("HawkesPoisson: regression", 0.5, 1.0))
-        self._coefficients = poisson_regression(masses, labelled.target_counts, self.ridge)
+        callback(Progress(f"{self.name}: regression", 0.5, 1.0))
+        self._coefficients = self._regress(masses, labelled.target_counts)
         self.fit_info["training"] = (
-            f"Poisson regression on {len(labelled):,} labelled user-states, {self.kernels} kernels, "
+            f"{self._law} regression on {len(labelled):,} labelled user-states, {self.kernels} kernels, "
             f"{int((self._coefficients > 0).sum())} of {width} coefficients above zero"
         )
+
+    def _regress(self, masses: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        return poisson_regression(masses, counts, self.ridge)
 
     def _sample(self, labelled: UserStates) -> UserStates:
         if len(labelled) <= self.max_states:
@@ -113,7 +118,7 @@ class HawkesPoisson(Intensity):
         self._scales, self._coefficients = weights["scales"], weights["coefficients"]
         self._channels, self._horizon = int(weights["channels"][0]), int(weights["horizon"][0])
         if len(self._coefficients) != (self._channels + 1) * len(self._scales) + 1:
-            raise ModelError("The coefficients of HawkesPoisson do not fit their kernels")
+            raise ModelError(f"The coefficients of {self.name} do not fit their kernels")
 
 
 def poisson_regression(features: np.ndarray, counts: np.ndarray, ridge: float, max_iter: int = 100) -> np.ndarray:
