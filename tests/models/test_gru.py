@@ -18,6 +18,7 @@ from rim_core.errors import ModelError
 from rim_core.models import GRU, RIM, Activity, HawkesPoisson, Popularity
 from rim_core.models.base import Progress, silent
 from rim_core.models.preference import sequence, softmax
+from rim_core.models.preference.lessons import NextEvents
 from rim_core.models.preference.sequences import GAPS, Sequences, batches_by_length, gap_class
 from rim_core.models.preference.softmax import Targets, negative_log_likelihood, sampled_softmax_loss, softmax_loss
 from rim_core.models.preference.trainer import Trainer
@@ -205,7 +206,7 @@ def test_a_window_over_the_whole_sequence_gives_the_full_gradient(split: Split, 
     torch.autograd.backward(total)
     full = gradients(trainer)
     trainer.optimiser.zero_grad()
-    losses = [trainer._loss(h, targets) for h, targets in trainer._read(sequences, rows)]
+    losses = [trainer._loss(h, targets) for h, targets in trainer._read(NextEvents(sequences), rows)]
     assert len(losses) == 1
     torch.autograd.backward(losses[0])
     assert losses[0].item() == pytest.approx(total.item(), rel=1e-5)
@@ -213,7 +214,7 @@ def test_a_window_over_the_whole_sequence_gives_the_full_gradient(split: Split, 
         torch.testing.assert_close(gradient, full[name], rtol=1e-3, atol=1e-3)
     trainer.optimiser.zero_grad()
     model.chunk = 7  # truncated: the same loss, another gradient
-    pieces = [trainer._loss(h, targets) for h, targets in trainer._read(sequences, rows) if len(targets)]
+    pieces = [trainer._loss(h, targets) for h, targets in trainer._read(NextEvents(sequences), rows) if len(targets)]
     assert len(pieces) > 3
     torch.autograd.backward(torch.stack(pieces).sum())
     assert sum(p.item() for p in pieces) == pytest.approx(total.item(), rel=1e-5)
@@ -239,7 +240,7 @@ def test_output_and_input_share_one_table(split: Split) -> None:
 def test_training_moves_both_uses_of_the_table(split: Split) -> None:
     trainer = trainer_of(small(), split)
     rows = trainer.teaching[:1]
-    for h, targets in trainer._read(trainer.sequences, rows):
+    for h, targets in trainer._read(NextEvents(trainer.sequences), rows):
         torch.autograd.backward(trainer._loss(h, targets))
         break
     gradient = trainer.network.item.weight.grad

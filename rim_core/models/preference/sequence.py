@@ -73,6 +73,8 @@ class SequencePreference(Preference):
 
     objective: Objective = "next"
     """Learn from the next event of every state, or from all events of the horizon that begins with it."""
+    one_by_one: bool = False
+    """Of the next event: whether events of one instant are predicted one after the other."""
     evenness: float = 0.5
     """Of the horizon: 0 counts every event the same, 1 every state."""
     hide_seen: bool = False

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 GAPS = 40
 """Classes of waiting times: 0 before the first event, 1 for no time at all, then a doubling each from 1 s up."""
 
+MICRO = 1
+"""Microseconds: the shortest time that passes."""
 MOST_AHEAD = 128
 """Events of a horizon that a state learns from, at most."""
 
@@ -125,16 +127,15 @@ class Sequences:
         first[order] = order[np.flatnonzero(new)[np.cumsum(new) - 1]]
         return first
 
-    def until(self, horizon: int) -> np.ndarray:
-        """End of the horizon that begins with the token after each: the first place beyond it; int64 (E + m,).
+    def until(self, end: np.ndarray) -> np.ndarray:
+        """First place after each token that is not before the time ``end`` (E + m,) or not of its sequence; int64.
 
-        At most MOST_AHEAD places are looked ahead; none from the last token of a sequence. O(E log MOST_AHEAD).
+        At most MOST_AHEAD places are looked ahead. O(E log MOST_AHEAD).
         """
         place = np.arange(len(self.tokens))
         stop = np.repeat(self.offsets[1:], self.lengths)
         lo: np.ndarray = np.minimum(place + 1, stop)
         hi: np.ndarray = np.minimum(place + 1 + MOST_AHEAD, stop)
-        end = self.time[np.minimum(lo, len(place) - 1)] + horizon
         while (lo < hi).any():  # bisection of all places at once
             mid = (lo + hi) // 2
             below = (lo < hi) & (self.time[np.minimum(mid, len(place) - 1)] < end)

@@ -45,6 +45,12 @@ class Targets:
     def __len__(self) -> int:
         return len(self.of)
 
+    def to(self, device: torch.device) -> Targets:
+        """The same on another device."""
+        hidden = None if self.hidden is None else (self.hidden[0].to(device), self.hidden[1].to(device))
+        weight = None if self.weight is None else self.weight.to(device)
+        return Targets(self.of.to(device), self.item.to(device), weight, hidden)
+
     @property
     def total(self) -> float:
         """Events, by weight."""

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from rim_core.datasets.states import expand_ranges
 from rim_core.errors import Cancelled, ModelError
 from rim_core.models.base import Progress
 from rim_core.models.checkpoint import Checkpoint
+from rim_core.models.preference.lessons import HorizonEvents, NextEvents
 from rim_core.models.preference.sequences import batches_by_length
 from rim_core.models.preference.softmax import (
     Targets,
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from rim_core.datasets.split import Split
     from rim_core.models.base import Callback
+    from rim_core.models.preference.lessons import Lesson
     from rim_core.models.preference.sequence import Encoder, SequencePreference
     from rim_core.models.preference.sequences import Sequences
 
@@ -81,8 +82,7 @@ class Trainer:
         self.dtype = fast_dtype(self.device)
         self.state = _Run()
         self.horizon = split.test.horizon
-        self.ends: dict[int, np.ndarray] = {}
-        self.hide_seen = model.hide_seen and split.test.exclude_seen
+        self.hide = model.max_history if model.hide_seen and split.test.exclude_seen else 0
         n = sequences.start_token
         teaches = np.repeat(np.isin(np.arange(len(sequences)), teaching), sequences.lengths)
         counts = np.bincount(sequences.tokens[sequences.is_target & teaches], minlength=n)[:n].astype(float)
@@ -127,6 +127,7 @@ class Trainer:
     def _epoch(self) -> None:
         model, run = self.model, self.state
         rng = np.random.default_rng([model.seed, 2, run.epoch])
+        lesson = self._lesson(self.sequences, run.epoch)
         lengths = self.sequences.lengths[self.teaching]
         batches = batches_by_length(lengths, model.batch_tokens, model.chunk, rng)
         self._report(0.0)
@@ -138,7 +139,7 @@ class Trainer:
                 group["lr"] = model.learning_rate * _schedule(progress)
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(int(np.random.default_rng([model.seed, 3, run.epoch, index]).integers(2**62)))
-                self._batch(rows)
+                self._batch(lesson, rows)
             run.batch = index + 1
             read += float((lengths[batches[index]] - 1).sum())
             now = time.monotonic()
@@ -147,10 +148,10 @@ class Trainer:
             if now - self.reported > REPORT_SECONDS:
                 self._report(read)
 
-    def _batch(self, rows: np.ndarray) -> None:
+    def _batch(self, lesson: Lesson, rows: np.ndarray) -> None:
         """All chunks of a group of users (longest first), one step a chunk."""
         network, model = self.network.train(), self.model
-        for h, targets in self._read(self.sequences, rows):
+        for h, targets in self._read(lesson, rows):
             if len(targets) == 0:
                 continue
             loss = self._loss(h, targets)
@@ -168,78 +169,47 @@ class Trainer:
         generator = torch.Generator().manual_seed(int(torch.randint(2**62, ())))
         return sampled_softmax_loss(h, w, b, targets, self.inclusion, generator, self.dtype)
 
-    def _read(self, sequences: Sequences, rows: np.ndarray) -> Iterator[tuple[torch.Tensor, Targets]]:
-        """What some users (longest first) are to predict, chunk by chunk, and the states to predict it from.
+    def _lesson(self, sequences: Sequences, epoch: int) -> Lesson:
+        """What the states of these users are to predict in an epoch; −1 for the held-out ones."""
+        model = self.model
+        if model.objective == "next":
+            return NextEvents(sequences, model.one_by_one)
+        rng = np.random.default_rng([model.seed, 10, epoch + 1])
+        return HorizonEvents(sequences, self.horizon, model.evenness, self.hide, rng)
+
+    def _read(self, lesson: Lesson, rows: np.ndarray) -> Iterator[tuple[torch.Tensor, Targets]]:
+        """The states of some users (longest first) and what each is to predict, chunk by chunk.
 
         h (U, d) has gradient within the chunk. What goes on into the next chunk is cut off from it: the network's
         state, and the h before an instant whose events lie on both sides of the border.
         """
+        sequences = lesson.sequences
         lengths = sequences.lengths[rows] - 1
         carry, earlier = None, torch.zeros(len(rows), 1, self.network.item.embedding_dim, device=self.device)
         for begin in range(0, int(lengths[0]), self.model.chunk):
             active = rows[lengths > begin]
             end = min(begin + self.model.chunk, int(lengths[0]))
             where, inside = sequences.window(active, begin, end + 2)
-            source = np.maximum(sequences.source[where] - where[:, :1] + 1, 0)  # 0: before this chunk
-            tokens, gap = (torch.from_numpy(a[where]).to(self.device) for a in (sequences.tokens, sequences.gap))
+            tokens, gap = (torch.from_numpy(a[where[:, :-2]]).to(self.device) for a in (sequences.tokens, lesson.gap))
             carry = None if carry is None else carry[:, : len(active)].contiguous()
-            hidden, carry = self.network.encode(tokens[:, :-2], gap[:, :-2], carry)
+            hidden, carry = self.network.encode(tokens, gap, carry)
             hidden = torch.cat([earlier[: len(active)], hidden], dim=1)  # (B, 1 + L, d)
-            choose = self._next_events if self.model.objective == "next" else self._horizon_events
-            states, targets = choose(sequences, active, where, inside, source)
-            yield hidden.flatten(0, 1)[torch.from_numpy(states).to(self.device)], targets
-            last = torch.from_numpy(np.minimum(source[:, -1], end - begin)).to(self.device)
+            places, targets = lesson.chunk(active, where, inside)
+            yield hidden.flatten(0, 1)[torch.from_numpy(places).to(self.device)], targets.to(self.device)
+            last = torch.from_numpy(lesson.last(where)).to(self.device)
             earlier = hidden.detach()[torch.arange(len(active), device=self.device), last][:, None]
             carry = carry.detach()
-
-    def _next_events(
-        self, sequences: Sequences, rows: np.ndarray, where: np.ndarray, inside: np.ndarray, source: np.ndarray
-    ) -> tuple[np.ndarray, Targets]:
-        """Places in (B, 1 + L) before every instant with targets, and the events of that instant."""
-        valid = (inside & sequences.is_target[where])[:, 1:-1]
-        row, place = np.nonzero(valid)
-        states, of = np.unique(row * (where.shape[1] - 1) + source[row, place + 1], return_inverse=True)
-        return states, Targets(self._tensor(of), self._tensor(sequences.tokens[where[row, place + 1]]))
-
-    def _horizon_events(
-        self, sequences: Sequences, rows: np.ndarray, where: np.ndarray, inside: np.ndarray, source: np.ndarray
-    ) -> tuple[np.ndarray, Targets]:
-        """Places in (B, 1 + L) after which time passes, and the events of the horizon that begins with the next one."""
-        begins = inside[:, 1:-1] & (source[:, 1:-1] == np.arange(1, where.shape[1] - 1))
-        row, place = np.nonzero(begins)
-        at = where[row, place]  # the last token of each state
-        of, event = expand_ranges(at + 1, self._until(sequences)[at])
-        kept = sequences.is_target[event]
-        hidden = None
-        if self.hide_seen:
-            kept &= sequences.first[event] > at[of]
-            first = np.maximum(sequences.offsets[rows[row]] + 1, at + 1 - self.model.max_history)
-            state, token = expand_ranges(first, at + 1)
-            hidden = self._tensor(state), self._tensor(sequences.tokens[token])
-        of, item = of[kept], sequences.tokens[event[kept]]
-        count = np.bincount(of, minlength=len(at)).astype(np.float32)
-        weight = np.maximum(count, 1.0)[of] ** -self.model.evenness
-        targets = Targets(self._tensor(of), self._tensor(item), self._tensor(weight), hidden)
-        return row * (where.shape[1] - 1) + place + 1, targets
-
-    def _until(self, sequences: Sequences) -> np.ndarray:
-        if id(sequences) not in self.ends:
-            self.ends[id(sequences)] = sequences.until(self.horizon)
-        return self.ends[id(sequences)]
-
-    def _tensor(self, array: np.ndarray) -> torch.Tensor:
-        return torch.from_numpy(array).to(self.device)
 
     @torch.no_grad()
     def _held_out_loss(self) -> float:
         """Mean −log p per event of the held-out users; NaN without any."""
-        network = self.network.eval()
+        network, lesson = self.network.eval(), self._lesson(self.held_out, -1)
         total, events = 0.0, 0.0
         w, b = network.item.weight[:-1], network.bias
         for rows in batches_by_length(self.held_out.lengths, READING_TOKENS, self.model.chunk):
             if self.held_out.lengths[rows[0]] < 2:
                 continue
-            for h, targets in self._read(self.held_out, rows):
+            for h, targets in self._read(lesson, rows):
                 total += negative_log_likelihood(h, w, b, targets)
                 events += targets.total
         return total / events if events else math.nan
