@@ -1,5 +1,12 @@
 """Models: preferences p(y|x), intensities λ(x), their products (eq. 5) and affinities λ(x, y)."""
 
+from rim_core.models.affinity.als import ALS
+from rim_core.models.affinity.boosted import RFMGBDT, BoostedCounts
+from rim_core.models.affinity.bpr import BPR
+from rim_core.models.affinity.frequency import Frequency
+from rim_core.models.affinity.graph_conv import GraphConv, GraphConvExtra
+from rim_core.models.affinity.lightfm import LightFMBPRItem, LightFMBPRUser
+from rim_core.models.affinity.logistic_mf import LogisticMF
 from rim_core.models.affinity.popularity import Popularity
 from rim_core.models.affinity.random import Random
 from rim_core.models.artifacts import artifact_id, load_model, model_card, read_config, save_model
@@ -11,12 +18,22 @@ from rim_core.models.preference.gru import GRU
 from rim_core.models.rim import RIM
 
 __all__ = [
+    "ALS",
+    "BPR",
     "GRU",
+    "RFMGBDT",
     "RIM",
     "Activity",
+    "BoostedCounts",
+    "Frequency",
+    "GraphConv",
+    "GraphConvExtra",
     "Hawkes",
     "HawkesPoisson",
     "Intensity",
+    "LightFMBPRItem",
+    "LightFMBPRUser",
+    "LogisticMF",
     "Model",
     "Popularity",
     "Preference",
