@@ -31,7 +31,7 @@ def model_config(text: str, settings: Mapping[str, Mapping[str, Any]] | None = N
     Parameters
     ----------
     text : str
-        A name, or two joined by ×, * or x.
+        A name ("RFM-GBDT" or "rfmgbdt"), or two joined by ×, * or x.
     settings : mapping
         Hyper-parameters by lower-case model name.
 
@@ -71,7 +71,7 @@ def parse_settings(pairs: Iterable[str]) -> Settings:
 
 def _parts(text: str) -> list[str]:
     words = re.split(r"\s*[×*]\s*", text.strip())
-    if len(words) == 1 and words[0].lower() not in _by_lower():
+    if len(words) == 1 and words[0].lower().replace("-", "") not in _by_lower():
         for i, letter in enumerate(words[0]):
             if letter in "xX" and {words[0][:i].lower(), words[0][i + 1 :].lower()} <= set(_by_lower()):
                 return [words[0][:i], words[0][i + 1 :]]
@@ -81,7 +81,7 @@ def _parts(text: str) -> list[str]:
 
 
 def _class(name: str) -> type[Model]:
-    found = _by_lower().get(name.strip().lower())
+    found = _by_lower().get(name.strip().lower().replace("-", ""))
     if found is None:
         kinds: dict[str, Any] = {"preferences": Preference, "intensities": Intensity}
         groups = [

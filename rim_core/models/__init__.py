@@ -1,5 +1,12 @@
 """Models: preferences p(y|x), intensities λ(x), their products (eq. 5) and affinities λ(x, y)."""
 
+from rim_core.models.affinity.als import ALS
+from rim_core.models.affinity.boosted import RFMGBDT, BoostedCounts
+from rim_core.models.affinity.bpr import BPR
+from rim_core.models.affinity.frequency import Frequency
+from rim_core.models.affinity.graph_conv import GraphConv, GraphConvExtra
+from rim_core.models.affinity.lightfm import LightFMBPRItem, LightFMBPRUser
+from rim_core.models.affinity.logistic_mf import LogisticMF
 from rim_core.models.affinity.popularity import Popularity
 from rim_core.models.affinity.random import Random
 from rim_core.models.artifacts import artifact_id, load_model, model_card, read_config, save_model
@@ -16,15 +23,25 @@ from rim_core.models.preference.transformer import Transformer
 from rim_core.models.rim import RIM
 
 __all__ = [
+    "ALS",
+    "BPR",
     "EMA",
     "GRU",
+    "RFMGBDT",
     "RIM",
     "Activity",
+    "BoostedCounts",
     "BoostedHawkes",
+    "Frequency",
+    "GraphConv",
+    "GraphConvExtra",
     "Hawkes",
     "HawkesNegativeBinomial",
     "HawkesPoisson",
     "Intensity",
+    "LightFMBPRItem",
+    "LightFMBPRUser",
+    "LogisticMF",
     "Model",
     "NeuralPointProcess",
     "Popularity",

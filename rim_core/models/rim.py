@@ -84,7 +84,7 @@ class RIM(Model):
         for role, part in missing.items():
             share = WORK[role] / sum(WORK[r] for r in missing)
             folder = None if checkpoint is None else checkpoint / role
-            part.fit(split, callback=_within(callback, begin, share), checkpoint=folder)
+            part.fit(split, callback=within(callback, begin, share), checkpoint=folder)
             begin += share
         self.fit_info["parts"] = {part.name: part.fit_info for part in self.parts.values()}
         self.fit_info["training"] = "; ".join(
@@ -105,7 +105,7 @@ class RIM(Model):
             part._fitted = True
 
 
-def _within(callback: Callback, begin: float, share: float) -> Callback:
+def within(callback: Callback, begin: float, share: float) -> Callback:
     """Reports of a part as reports of the whole, from ``begin`` to ``begin + share`` of it."""
 
     def report(progress: Progress) -> None:

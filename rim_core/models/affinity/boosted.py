@@ -1,0 +1,355 @@
+"""Counts of pairs by boosted trees: RFM-GBDT, the industry's default (Appendix A), and BoostedCounts.
+
+A pair that has met before has a history of its own, and trees turn its features into a count. The many pairs that have
+not met share one product, as in eq. (5): how many new items the state will take up (trees on the state's features)
+times which (a distribution over the items it has not met). So scores stay a sparse term plus a low-rank one.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from scipy import sparse
+
+from rim_core.errors import ModelError
+from rim_core.models.affinity.als import ALS
+from rim_core.models.affinity.factors import Factorisation
+from rim_core.models.affinity.histories import shares, training_counts, values_at
+from rim_core.models.affinity.pair_features import (
+    ITEM_FEATURES,
+    ItemClock,
+    PairTable,
+    pair_table,
+    user_table,
+    visible_events,
+)
+from rim_core.models.affinity.trees import CountTrees
+from rim_core.models.base import Model, Progress, training_data
+from rim_core.models.rim import within
+from rim_core.scores import FactorScores
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from rim_core.datasets.split import Split
+    from rim_core.datasets.states import UserStates
+    from rim_core.models.base import Callback
+
+STATES_AT_ONCE = 20_000
+
+
+class PairTrees(Model):
+    """Base of RFM-GBDT and BoostedCounts.
+
+    Parameters
+    ----------
+    rounds : int
+        Trees.
+    leaves : int
+    learning_rate : float
+    smallest_leaf : int
+        Labelled pairs in a leaf at least.
+    max_events : int
+        Events in the histories of the labelled states that are used (whole states are left out at random).
+    seed : int
+    """
+
+    unit: ClassVar[str] = "expected interactions in the horizon"
+
+    def __init__(
+        self, rounds: int, leaves: int, learning_rate: float, smallest_leaf: int, max_events: int, seed: int
+    ) -> None:
+        super().__init__()
+        if min(rounds, smallest_leaf, max_events) < 1 or leaves < 2 or not 0 < learning_rate <= 1:
+            raise ModelError(f"{type(self).__name__} needs rounds ≥ 1, leaves ≥ 2 and a learning rate in (0, 1].")
+        self.rounds = rounds
+        self.leaves = leaves
+        self.learning_rate = learning_rate
+        self.smallest_leaf = smallest_leaf
+        self.max_events = max_events
+        self.seed = seed
+        self._origin: int | None = None
+        self._clock = ItemClock((), np.empty((0, 0), np.float32))
+        self._again = CountTrees("", 0.0, ())
+        self._new = CountTrees("", 0.0, ())
+
+    # -- what the two differ in -------------------------------------------------------------------------------
+
+    _user_features: ClassVar[tuple[str, ...] | None] = None
+    _pair_features: ClassVar[tuple[str, ...] | None] = None
+    _item_features: ClassVar[tuple[str, ...] | None] = None
+    """Features that are used; None for all."""
+
+    @abstractmethod
+    def _fit_direction(self, split: Split, callback: Callback, checkpoint: Path | None) -> None:
+        """Learn what new items a state takes up."""
+
+    @abstractmethod
+    def _direction(self, states: UserStates) -> FactorScores:
+        """Which items: ≥ 0, of any scale in each row, nothing forbidden."""
+
+    def _extra(self, direction: FactorScores, rows: np.ndarray, columns: np.ndarray) -> tuple[list[str], np.ndarray]:
+        """More features of pairs, float32 (P, ·)."""
+        return [], np.empty((len(rows), 0), np.float32)
+
+    # -- training ---------------------------------------------------------------------------------------------
+
+    def _fit(self, split: Split, callback: Callback, checkpoint: Path | None) -> None:
+        times = split.log.arrays.time[split.train.start[split.train.stop > split.train.start]]
+        by_user = split.config.get("by") == "user" or len(times) == 0
+        self._origin = None if by_user else int(times.min())
+        self._fit_direction(split, callback, checkpoint)
+        pairs: list[np.ndarray] = []
+        people: list[np.ndarray] = []
+        again: list[np.ndarray] = []
+        new: list[np.ndarray] = []
+        names: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
+        for states, clock in self._labelled(split):
+            x, table, names = self._features(states, clock, self._direction(states))
+            met = values_at(states.targets, table.rows, table.columns)
+            pairs.append(x[0])
+            people.append(x[1])
+            again.append(met)
+            new.append(states.target_counts - np.bincount(table.rows, met, len(states)))
+        self._again = CountTrees.fit(
+            np.concatenate(pairs), np.concatenate(again), names[0],
+            rounds=self.rounds, leaves=self.leaves, learning_rate=self.learning_rate, smallest_leaf=self.smallest_leaf,
+            seed=self.seed, report=lambda share: callback(Progress(f"{self.name}: trees", 0.5 + 0.4 * share, 1.0)),
+        )  # fmt: skip
+        self._new = CountTrees.fit(
+            np.concatenate(people), np.concatenate(new), names[1],
+            rounds=100, leaves=8, learning_rate=0.05, smallest_leaf=max(self.smallest_leaf // 4, 1),
+            seed=self.seed, report=lambda share: callback(Progress(f"{self.name}: new items", 0.9 + 0.1 * share, 1.0)),
+        )  # fmt: skip
+        self._clock = ItemClock.at(split, None, self._origin)
+        self.fit_info["training"] = (
+            f"{self.rounds} trees on {sum(map(len, pairs)):,} labelled pairs that had met before "
+            f"({sum(a.sum() for a in again):,.0f} events), 100 small ones "
+            f"on {sum(map(len, people)):,} user-states for new items ({sum(a.sum() for a in new):,.0f} events)"
+        )
+
+    def _labelled(self, split: Split) -> Iterator[tuple[UserStates, ItemClock]]:
+        """Labelled states in parts, with the items as they stood then."""
+        labelled = split.labelled
+        met = (labelled.stop - labelled.start).astype(float)
+        if met.sum() > self.max_events:
+            share = self.max_events / met.sum()
+            keep = np.random.default_rng([self.seed, 23]).random(len(labelled)) < share
+            labelled = labelled.take(np.flatnonzero(keep)) if keep.any() else labelled.take(np.array([0]))
+        if split.config.get("by") == "user":
+            yield labelled, ItemClock.at(split, None, self._origin)
+            return
+        for time in np.unique(labelled.time):
+            yield labelled.take(np.flatnonzero(labelled.time == time)), ItemClock.at(split, int(time), self._origin)
+
+    def _elapsed(self, states: UserStates) -> np.ndarray:
+        """Horizons of history behind every state, (m,)."""
+        times = states.log.arrays.time
+        if self._origin is None:
+            some = states.stop > states.start
+            first = np.where(some, times[np.minimum(states.start, len(times) - 1)], states.time)
+        else:
+            first = np.full(len(states), self._origin)
+        elapsed: np.ndarray = (states.time - first) / max(states.horizon, 1)
+        return elapsed
+
+    def _features(
+        self, states: UserStates, clock: ItemClock, direction: FactorScores
+    ) -> tuple[tuple[np.ndarray, np.ndarray], PairTable, tuple[tuple[str, ...], tuple[str, ...]]]:
+        """((pair features, state features), the pairs, their names)."""
+        events, elapsed = visible_events(states), self._elapsed(states)
+        people, pairs = user_table(states, events, elapsed), pair_table(states, events, elapsed)
+        own = self._columns(states)[pairs.columns]
+        of_pair = _chosen(pairs.values, pairs.names, self._pair_features)
+        of_user = _chosen(people.values, people.names, self._user_features)
+        of_item = _chosen(clock.values, clock.names, self._item_features)
+        items = np.where((own >= 0)[:, None], of_item[1][own], np.nan).astype(np.float32)
+        extra = self._extra(direction, pairs.rows, pairs.columns)
+        x = np.concatenate([of_pair[1], of_user[1][pairs.rows], items, extra[1]], axis=1)
+        names = (*of_pair[0], *of_user[0], *of_item[0], *extra[0])
+        return (x, of_user[1]), pairs, (names, of_user[0])
+
+    # -- scoring ----------------------------------------------------------------------------------------------
+
+    def _score(self, states: UserStates) -> FactorScores:
+        """Trees of all pairs that have met, at once; the rest stays lazy. O(E + pairs · rounds · depth + m · n · d)."""
+        open_states = replace(states, exclude_seen=False)
+        direction = self._direction(open_states)
+        rows, columns, values, scale = [], [], [], np.zeros(len(states))
+        for start in range(0, len(states), STATES_AT_ONCE):
+            part = np.arange(start, min(start + STATES_AT_ONCE, len(states)))
+            some, which = open_states.take(part), direction.take(part)
+            x, table, _ = self._features(some, self._clock, which)
+            met = which.pairs(table.rows, table.columns).astype(float)
+            unmet = _row_sums(which) - np.bincount(table.rows, met, len(part))
+            expected = self._new.predict(x[1])
+            scale[part] = np.where(unmet > 1e-12, expected / np.maximum(unmet, 1e-12), 0.0)
+            rest = scale[part][table.rows] * met
+            counts = np.maximum(self._again.predict(x[0]), 1e-7 + 1e-5 * rest)
+            rows.append(table.rows + start)
+            columns.append(table.columns)
+            values.append(counts - rest)
+        added = None
+        if rows:
+            added = sparse.coo_matrix(
+                (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns))), shape=states.shape
+            ).tocsr()
+        own = direction.row_scale if direction.row_scale is not None else 1.0
+        return FactorScores(
+            direction.h, direction.w, link=direction.link, row_scale=own * scale, added=added,
+            forbidden=states.seen, states=states,
+        )  # fmt: skip
+
+    def _weights(self) -> dict[str, np.ndarray]:
+        origin = [] if self._origin is None else [self._origin]
+        return {
+            **self._again.to_arrays("again"),
+            **self._new.to_arrays("new"),
+            "clock": self._clock.values,
+            "origin": np.array(origin, np.int64),
+        }
+
+    def _load_weights(self, weights: dict[str, np.ndarray]) -> None:
+        self._again = CountTrees.from_arrays("again", weights, ())
+        self._new = CountTrees.from_arrays("new", weights, ())
+        self._clock = ItemClock(ITEM_FEATURES, weights["clock"])
+        self._origin = int(weights["origin"][0]) if len(weights["origin"]) else None
+
+
+class RFMGBDT(PairTrees):
+    """Boosted trees on recency, frequency and monetary value of the user and of the user with the item (Appendix A).
+
+    Which new items: by their popularity.
+
+    Parameters
+    ----------
+    rounds, leaves, learning_rate, smallest_leaf, max_events, seed
+        See :class:`PairTrees`.
+    """
+
+    _user_features: ClassVar[tuple[str, ...] | None] = ("since", "events/8", "visits/8", "items", "money")
+    _pair_features: ClassVar[tuple[str, ...] | None] = ("since", "count", "tenure", "money")
+    _item_features: ClassVar[tuple[str, ...] | None] = ("item/8",)
+
+    def __init__(
+        self,
+        rounds: int = 150,
+        leaves: int = 31,
+        learning_rate: float = 0.1,
+        smallest_leaf: int = 200,
+        max_events: int = 4_000_000,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(rounds, leaves, learning_rate, smallest_leaf, max_events, seed)
+        self._share = np.empty(0)
+
+    @property
+    def name(self) -> str:
+        return "RFM-GBDT"
+
+    def _fit_direction(self, split: Split, callback: Callback, checkpoint: Path | None) -> None:
+        self._share = shares(training_counts(split))
+
+    def _direction(self, states: UserStates) -> FactorScores:
+        columns = self._columns(states)
+        share = np.where(columns >= 0, self._share[columns], 0.0)
+        return FactorScores(np.ones((len(states), 1)), share[:, None], states=states)
+
+    def _weights(self) -> dict[str, np.ndarray]:
+        return {**super()._weights(), "share": self._share}
+
+    def _load_weights(self, weights: dict[str, np.ndarray]) -> None:
+        super()._load_weights(weights)
+        self._share = weights["share"]
+
+
+class BoostedCounts(PairTrees):
+    """Long histories, rhythm, repeat purchases and calibrated counts in one: trees where a pair has met, a model of
+    what is chosen next where it has not.
+
+    Trees see how often the pair met at four decays, how long ago, its own gap between purchases and how far into it
+    the state is, how active the state is and how often it takes up new items, how the item sells, and what
+    ``direction`` says of the pair (where that folds in, so that it says the same of states that it was trained on).
+
+    Parameters
+    ----------
+    direction : Model, optional
+        Which new items: a preference or a factorisation, for example ``Transformer()``. ALS by default.
+    rounds, leaves, learning_rate, smallest_leaf, max_events, seed
+        See :class:`PairTrees`.
+    """
+
+    def __init__(
+        self,
+        direction: Model | None = None,
+        rounds: int = 200,
+        leaves: int = 31,
+        learning_rate: float = 0.1,
+        smallest_leaf: int = 200,
+        max_events: int = 10_000_000,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(rounds, leaves, learning_rate, smallest_leaf, max_events, seed)
+        self.direction = ALS(seed=seed) if direction is None else direction
+
+    @property
+    def name(self) -> str:
+        return "BoostedCounts" if isinstance(self.direction, ALS) else f"BoostedCounts ({self.direction.name})"
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "direction": self.direction.get_config()}
+
+    @classmethod
+    def _from_arguments(cls, arguments: dict[str, Any]) -> Model:
+        given = arguments.get("direction")
+        if given is not None:
+            arguments = {**arguments, "direction": Model.from_config(given)}
+        return cls(**arguments)
+
+    def _fit_direction(self, split: Split, callback: Callback, checkpoint: Path | None) -> None:
+        part, data = self.direction, training_data(split)
+        if not (part.is_fitted and all(part.fit_info.get(key) == value for key, value in data.items())):
+            folder = None if checkpoint is None else checkpoint / "direction"
+            part.fit(split, callback=within(callback, 0.0, 0.5), checkpoint=folder)
+        self.fit_info["parts"] = {part.name: part.fit_info}
+
+    def _direction(self, states: UserStates) -> FactorScores:
+        scores = self.direction.score(states)
+        if not isinstance(scores, FactorScores) or scores.added is not None:
+            raise ModelError(f"{self.direction.name} gives no low-rank scores: choose a preference or a factorisation.")
+        return scores
+
+    def _extra(self, direction: FactorScores, rows: np.ndarray, columns: np.ndarray) -> tuple[list[str], np.ndarray]:
+        if not isinstance(self.direction, Factorisation):
+            return [], np.empty((len(rows), 0), np.float32)
+        return ["direction"], direction.pairs(rows, columns)[:, None]
+
+    def _weights(self) -> dict[str, np.ndarray]:
+        part = {f"direction.{key}": array for key, array in self.direction._weights().items()}
+        return {**super()._weights(), **part}
+
+    def _load_weights(self, weights: dict[str, np.ndarray]) -> None:
+        super()._load_weights(weights)
+        self.direction.item_ids = self.item_ids
+        self.direction.fit_info = self.fit_info["parts"][self.direction.name]
+        of_part = {k.removeprefix("direction."): v for k, v in weights.items() if k.startswith("direction.")}
+        self.direction._load_weights(of_part)
+        self.direction._fitted = True
+
+
+def _chosen(
+    values: np.ndarray, names: tuple[str, ...], wanted: tuple[str, ...] | None
+) -> tuple[tuple[str, ...], np.ndarray]:
+    if wanted is None:
+        return names, values
+    return wanted, values[:, [names.index(w) for w in wanted]]
+
+
+def _row_sums(scores: FactorScores) -> np.ndarray:
+    """Σ_y of every row, float64 (m,), block by block."""
+    sums = [rows.sum(dim=1, dtype=None).double().cpu().numpy() for _, _, rows in scores.blocks()]
+    return np.concatenate(sums) if sums else np.zeros(0)
