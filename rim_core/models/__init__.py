@@ -7,6 +7,7 @@ from rim_core.models.affinity.frequency import Frequency
 from rim_core.models.affinity.graph_conv import GraphConv, GraphConvExtra
 from rim_core.models.affinity.lightfm import LightFMBPRItem, LightFMBPRUser
 from rim_core.models.affinity.logistic_mf import LogisticMF
+from rim_core.models.affinity.new_items import NewItems
 from rim_core.models.affinity.popularity import Popularity
 from rim_core.models.affinity.random import Random
 from rim_core.models.artifacts import artifact_id, load_model, model_card, read_config, save_model
@@ -44,6 +45,7 @@ __all__ = [
     "LogisticMF",
     "Model",
     "NeuralPointProcess",
+    "NewItems",
     "Popularity",
     "Preference",
     "Progress",

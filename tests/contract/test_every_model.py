@@ -40,7 +40,7 @@ SMALL: dict[str, Any] = {
 """Settings that make a training short, for models that have them."""
 SAME_FOR_ALL_COLOURS = {"Random", "Popularity"}
 """Models that are not personal in items, beside the intensities."""
-KNOWN_BY_HEART = {"Frequency", "RFMGBDT"}
+KNOWN_BY_HEART = {"Frequency", "RFMGBDT", "NewItems"}
 """Models that know the items a user has had before and no others."""
 FACTORISED = {"ALS", "LogisticMF", "BPR", "LightFMBPRItem", "LightFMBPRUser", "GraphConv", "GraphConvExtra"}
 """Models that tell who acts more often, but not how much more: they learn an order, not a count."""

@@ -44,9 +44,9 @@ class BPR(Factorisation):
     def __init__(
         self,
         factors: int = 32,
-        epochs: int = 50,
+        epochs: int = 20,
         learning_rate: float = 0.05,
-        regularization: float = 1e-3,
+        regularization: float = 0.01,
         fold_in_epochs: int = 20,
         history: History = "visible",
         seed: int = 0,

@@ -104,7 +104,7 @@ class GraphConv(Model):
     def __init__(
         self,
         factors: int = 32,
-        epochs: int = 50,
+        epochs: int = 15,
         learning_rate: float = 0.1,
         batch: int = 4096,
         negatives: int = 4,
