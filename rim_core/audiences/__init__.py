@@ -1,15 +1,35 @@
-"""Audiences: who gets what, ranked, as files that campaign tools take."""
+"""Audiences: who gets what and why, ranked, capped and held out, as files that campaign tools take."""
 
+from rim_core.audiences.contacts import ContactColumns, contact_columns, contacts_of, hashed_emails, hashed_phones
+from rim_core.audiences.curve import response_curve
 from rim_core.audiences.export import COLUMNS, FORMATS, ExportReceipt, export_audience, export_pairs
 from rim_core.audiences.formulas import neutralised
+from rim_core.audiences.hashing import held_out
+from rim_core.audiences.layouts import LAYOUTS
 from rim_core.audiences.pairs import plan_pairs
+from rim_core.audiences.selection import Audience, AudienceRules, Removal, select_audience
+from rim_core.audiences.why import Reasons, explain
 
 __all__ = [
     "COLUMNS",
     "FORMATS",
+    "LAYOUTS",
+    "Audience",
+    "AudienceRules",
+    "ContactColumns",
     "ExportReceipt",
+    "Reasons",
+    "Removal",
+    "contact_columns",
+    "contacts_of",
+    "explain",
     "export_audience",
     "export_pairs",
+    "hashed_emails",
+    "hashed_phones",
+    "held_out",
     "neutralised",
     "plan_pairs",
+    "response_curve",
+    "select_audience",
 ]
