@@ -7,7 +7,8 @@ from rim_core.audiences.formulas import neutralised
 from rim_core.audiences.hashing import held_out
 from rim_core.audiences.layouts import LAYOUTS
 from rim_core.audiences.pairs import plan_pairs
-from rim_core.audiences.selection import Audience, AudienceRules, Removal, select_audience
+from rim_core.audiences.recipes import AudienceRecipe, audience_of, reproduces, stored_contacts, write_audience
+from rim_core.audiences.selection import Audience, AudienceRules, Removal, read_ids, select_audience
 from rim_core.audiences.why import Reasons, explain
 
 __all__ = [
@@ -15,11 +16,13 @@ __all__ = [
     "FORMATS",
     "LAYOUTS",
     "Audience",
+    "AudienceRecipe",
     "AudienceRules",
     "ContactColumns",
     "ExportReceipt",
     "Reasons",
     "Removal",
+    "audience_of",
     "contact_columns",
     "contacts_of",
     "explain",
@@ -30,6 +33,10 @@ __all__ = [
     "held_out",
     "neutralised",
     "plan_pairs",
+    "read_ids",
+    "reproduces",
     "response_curve",
     "select_audience",
+    "stored_contacts",
+    "write_audience",
 ]

@@ -154,7 +154,7 @@ def export_pairs(
     if kind != "parquet":  # Parquet is read by programs: ids stay as they are
         audience, changed = _harmless(audience)
     with replacing(path) as temporary:
-        _write(audience, temporary, kind)
+        _write(audience, temporary, kind, bare=hashed)
     return ExportReceipt(
         path, kind, len(audience), tuple(audience.column_names), sha256_of(path), changed, hashed, left_out
     )
@@ -204,10 +204,13 @@ def _harmless(audience: pa.Table) -> tuple[pa.Table, int]:
     return audience, changed
 
 
-def _write(audience: pa.Table, path: Path, kind: str) -> None:
+def _write(audience: pa.Table, path: Path, kind: str, *, bare: bool) -> None:
+    """Hashes are written without quotes, as the tools' own examples are."""
     if kind == "parquet":
         pq.write_table(audience, path, compression="zstd")
         return
     with path.open("wb") as file:
         file.write((",".join(audience.column_names) + "\n").encode())
-        pa_csv.write_csv(audience, file, pa_csv.WriteOptions(include_header=False))
+        pa_csv.write_csv(
+            audience, file, pa_csv.WriteOptions(include_header=False, quoting_style="none" if bare else "needed")
+        )
