@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,20 +15,31 @@ from rim_core.cli.output import Output, as_json, examples
 from rim_core.errors import NotFoundError
 
 if TYPE_CHECKING:
+    from rim_core.audiences import Audience, ExportReceipt
     from rim_core.storage import Scenario, Workspace
 
 PARTS = {"test": "delivered", "calibration": "planned"}
+FORMATS = ("csv", "parquet", "google", "meta")
+"""Those of ``rim_core.audiences``, which is imported when the command runs."""
 
 
 @click.command(
     epilog=examples(
         "rim export 'K 10, at least 0.2 %' --item COFFEE --to coffee.csv",
         "rim export 4f2a1c --to everything.parquet",
+        "rim export 4f2a1c --item COFFEE --format google --holdout 10 --suppress opted-out.csv",
     )
 )
 @click.argument("plan")
-@click.option("--item", help="One item, by id or title; all items by default.")
-@click.option("--to", type=click.Path(path_type=Path), help="A .csv or .parquet file; in the workspace by default.")
+@click.option("--item", "items", multiple=True, help="An item, by id or title; may be repeated. All items by default.")
+@click.option("--to", type=click.Path(path_type=Path), help="The file to write; in the workspace by default.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(FORMATS),
+    help="What the file's name says by default. google is Customer Match's layout, meta that of a custom audience: "
+    "SHA-256 of e-mail and phone where the dataset carries them, the user id otherwise.",
+)
 @click.option(
     "--part",
     type=click.Choice(list(PARTS)),
@@ -34,38 +47,89 @@ PARTS = {"test": "delivered", "calibration": "planned"}
     show_default=True,
     help="What was delivered to the test window, or planned for the calibration windows.",
 )
+@click.option("--suppress", metavar="FILE|LIST", help="Users who get nothing: a file of ids, or a list kept before.")
+@click.option("--holdout", type=click.FloatRange(0, 99), default=0.0, metavar="PERCENT", help="Of the users, kept out.")
+@click.option("--holdout-seed", type=int, default=0, show_default=True, help="Of the hash that draws them.")
+@click.option("--max-per-user", type=click.IntRange(1), help="Frequency cap: items a user gets at most.")
+@click.option("--max-size", type=click.IntRange(1), help="The best so many of every item.")
+@click.option("--min-size", type=click.IntRange(0), default=0, help="Drop items with fewer users.")
+@click.option("--country-code", help="Of phone numbers that name no country, such as 1 or 49.")
 @as_json
 @click.pass_obj
-def export(out: Output, plan: str, item: str | None, to: Path | None, part: str) -> None:
-    """Write who gets what in PLAN (name or id), best users first: a file per item, or one for all.
+def export(
+    out: Output,
+    /,
+    plan: str,
+    items: tuple[str, ...],
+    to: Path | None,
+    form: str | None,
+    part: str,
+    suppress: str | None,
+    country_code: str | None,
+    **rules: Any,
+) -> None:
+    """Write who gets what in PLAN (name or id), best users first: one file for all items, or for those asked for.
 
-    Columns are user_id, item_id, rank, score and expected_interactions. In CSV, cells that a spreadsheet would run as
-    a formula get a ' in front. An older file of that name is replaced in one step.
+    CSV and Parquet have user_id, item_id, rank, score and expected_interactions. In CSV, cells that a spreadsheet would
+    run as a formula get a ' in front. Says how many each rule removed. An older file of that name is replaced in one
+    step; the export is recorded with what makes the same bytes again.
     """
-    from rim_core.audiences import export_pairs
+    from rim_core.audiences import AudienceRecipe, AudienceRules, write_audience
 
+    form = form or ("parquet" if to is not None and to.suffix.lower() == ".parquet" else "csv")
     with out.workspace() as workspace:
         scenario = workspace.scenario(plan)
-        identity = None if item is None else _item(workspace, scenario, item)
+        chosen = tuple(_item(workspace, scenario, item) for item in items) or None
         if not _is_there(workspace, scenario, part):
             raise NotFoundError(f"{scenario.name} was not delivered yet: run `rim deliver {scenario.id}` first.")
-        to = to or workspace.exports_folder / file_name(scenario, identity, part)
-        receipt = export_pairs(workspace.scenario_pairs(scenario.id, part), to=to, item=identity)
-        record = workspace.record_export(
-            receipt.path, rows=receipt.rows, format=receipt.format, scenario_id=scenario.id, item=identity
+        listed = None if suppress is None else _suppression(workspace, suppress)
+        share = rules.pop("holdout") / 100
+        recipe = AudienceRecipe(
+            scenario.id, part, chosen, AudienceRules(listed, holdout=share, **rules), form, country_code
         )
-    harmless = f" {receipt.neutralised:,} cells got a ' in front." if receipt.neutralised else ""
-    out.answer(
-        {"path": record.path, "rows": receipt.rows, "columns": receipt.columns, "sha256": receipt.sha256,
-         "neutralised": receipt.neutralised, "plan": scenario.id, "item": identity, "part": part},
-        f"{record.path}: {receipt.rows:,} rows.{harmless}",
-    )  # fmt: skip
+        to = to or workspace.exports_folder / file_name(scenario, chosen, part, form)
+        receipt, record, audience = write_audience(workspace, recipe, to)
+    removals = [asdict(removal) for removal in audience.removals]
+    document = {
+        "path": record.path, "rows": receipt.rows, "columns": receipt.columns, "sha256": receipt.sha256,
+        "neutralised": receipt.neutralised, "hashed": receipt.hashed, "left_out": receipt.left_out, "plan": scenario.id,
+        "item": chosen[0] if chosen and len(chosen) == 1 else None,
+        "items": chosen, "part": part, "format": form, "removed": removals, "held_out": len(audience.held_out),
+        "export": record.id,
+    }  # fmt: skip
+    out.answer(document, _said(receipt, audience))
 
 
-def file_name(scenario: Scenario, item: str | None, part: str) -> str:
+def _said(receipt: ExportReceipt, audience: Audience) -> str:
+    """What was written, and what was not."""
+    lines = [f"{receipt.path.resolve()}: {receipt.rows:,} rows."]
+    lines += [
+        f"  {r.rule} removed {r.pairs:,} deliveries ({r.users:,} users and {r.items:,} items are gone)"
+        for r in audience.removals
+    ]
+    if receipt.left_out:
+        lines.append(f"  {receipt.left_out:,} users have no e-mail or phone that can be used (--country-code may help)")
+    if receipt.neutralised:
+        lines.append(f"  {receipt.neutralised:,} cells got a ' in front")
+    return "\n".join(lines)
+
+
+def _suppression(workspace: Workspace, text: str) -> str:
+    """Id of a suppression list: one kept before, or the ids of a file, which are kept."""
+    from rim_core.audiences import read_ids
+
+    path = Path(text)
+    if not path.exists():
+        return workspace.suppression_list(text).id
+    return workspace.add_suppression_list(path.stem, read_ids(path.read_bytes())).id
+
+
+def file_name(scenario: Scenario, items: Sequence[str] | None, part: str, form: str) -> str:
     """A file name that says what is inside, in letters that every system takes."""
-    words = (scenario.name, item or "all items", PARTS[part])
-    return "_".join(re.sub(r"[^A-Za-z0-9.]+", "-", word).strip("-.")[:60] or "x" for word in words) + ".csv"
+    what = "all items" if items is None else items[0] if len(items) == 1 else f"{len(items)} items"
+    words = [scenario.name, what, PARTS[part], *([] if form in ("csv", "parquet") else [form])]
+    stem = "_".join(re.sub(r"[^A-Za-z0-9.]+", "-", word).strip("-.")[:60] or "x" for word in words)
+    return f"{stem}.{'parquet' if form == 'parquet' else 'csv'}"
 
 
 def _is_there(workspace: Workspace, scenario: Scenario, part: str) -> bool:

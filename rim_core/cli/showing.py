@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rim_core.audiences import export_pairs
+from rim_core.audiences import AudienceRecipe, write_audience
 from rim_core.cli.comparison import comparison, comparison_text, split_words
 from rim_core.cli.export import file_name
 from rim_core.cli.frontier import frontier_text
@@ -62,9 +62,6 @@ def _audience(workspace: Workspace, made: Demonstration, dearest: list[dict[str,
     reached = workspace.delivered_by_item(made.scenario.id, "test")
     served = set(reached["item_id"])
     item = next((row["item_id"] for row in dearest if row["item_id"] in served), str(reached["item_id"].iloc[0]))
-    target = workspace.exports_folder / file_name(made.scenario, item, "test")
-    receipt = export_pairs(workspace.scenario_pairs(made.scenario.id, "test", item=item), to=target, item=item)
-    workspace.record_export(
-        receipt.path, rows=receipt.rows, format=receipt.format, scenario_id=made.scenario.id, item=item
-    )
+    target = workspace.exports_folder / file_name(made.scenario, [item], "test", "csv")
+    receipt, _, _ = write_audience(workspace, AudienceRecipe(made.scenario.id, items=(item,)), target)
     return {"item": item, "path": str(receipt.path), "rows": receipt.rows, "sha256": receipt.sha256}

@@ -6,6 +6,7 @@ from rim_core.planning.frontier import frontier
 from rim_core.planning.greedy import greedy_match
 from rim_core.planning.linear_program import LinearProgramSolution, linear_program
 from rim_core.planning.plan import Certificate, Plan
+from rim_core.planning.user_load import user_load_sweep
 
 __all__ = [
     "Bounds",
@@ -17,4 +18,5 @@ __all__ = [
     "frontier",
     "greedy_match",
     "linear_program",
+    "user_load_sweep",
 ]

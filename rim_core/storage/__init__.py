@@ -3,6 +3,7 @@
 from rim_core.storage.files import new_id, read_json, replacing, to_json, write_json
 from rim_core.storage.records import (
     Activity,
+    CampaignRecord,
     DatasetInfo,
     EvaluationRecord,
     ExportRecord,
@@ -11,12 +12,14 @@ from rim_core.storage.records import (
     JobRecord,
     ModelInfo,
     Scenario,
+    SuppressionList,
 )
 from rim_core.storage.store import acting_as, actor
 from rim_core.storage.workspace import Workspace, default_root, workspace_exists
 
 __all__ = [
     "Activity",
+    "CampaignRecord",
     "DatasetInfo",
     "EvaluationRecord",
     "ExportRecord",
@@ -25,6 +28,7 @@ __all__ = [
     "JobRecord",
     "ModelInfo",
     "Scenario",
+    "SuppressionList",
     "Workspace",
     "acting_as",
     "actor",

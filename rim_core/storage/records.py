@@ -231,7 +231,10 @@ class FrontierRecord:
 
 @dataclass(frozen=True)
 class ExportRecord:
-    """A file that left the workspace."""
+    """A file that left the workspace.
+
+    ``recipe`` is what it was made from (part, items, rules, suppression list, layout); None where that was not kept.
+    """
 
     id: str
     scenario_id: str | None
@@ -240,6 +243,55 @@ class ExportRecord:
     format: str
     rows: int
     sha256: str
+    who: str
+    created_at: datetime
+    recipe: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class SuppressionList:
+    """Users who are never written to, as they were uploaded.
+
+    Attributes
+    ----------
+    id, name : str
+        Another upload of a name is another list; the latest is the one in force.
+    users : int
+    who : str
+    """
+
+    id: str
+    name: str
+    users: int
+    who: str
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class CampaignRecord:
+    """What happened when a plan was carried out.
+
+    Attributes
+    ----------
+    id, name : str
+    scenario_id : str
+    part : {"test", "calibration"}
+        Whose deliveries were sent.
+    rules : dict
+        Of the audience (:class:`rim_core.audiences.AudienceRules`), and the id of the suppression list.
+    source : dict
+        Files, their SHA-256 and which event types are exposures and outcomes.
+    summary : dict
+        Figures beside those of the items: the lift, exposures, outcomes, what lies outside the audience.
+    """
+
+    id: str
+    name: str
+    scenario_id: str
+    part: str
+    rules: dict[str, Any]
+    source: dict[str, Any]
+    summary: dict[str, Any]
     who: str
     created_at: datetime
 

@@ -1,18 +1,17 @@
-"""Stored plans and sweeps, what they deliver, and the files made from them."""
+"""Stored plans and sweeps, and what they deliver."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pyarrow as pa
 
-from rim_core.errors import NotFoundError, StorageError
-from rim_core.storage.files import new_id, now, sha256_of, to_json
-from rim_core.storage.records import ExportRecord, FrontierRecord, Scenario
-from rim_core.storage.store import Store, actor, utc
+from rim_core.errors import NotFoundError
+from rim_core.storage.files import new_id, now, to_json
+from rim_core.storage.records import FrontierRecord, Scenario
+from rim_core.storage.store import Store, utc
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,7 +23,7 @@ PAIR_COLUMNS = ("state", "user_id", "item_id", "state_time", "rank", "score", "e
 
 
 class ScenarioStore(Store):
-    """The part of :class:`Workspace` that keeps plans, frontiers and exports."""
+    """The part of :class:`Workspace` that keeps plans and frontiers."""
 
     # -- scenarios ----------------------------------------------------------------------------------------
 
@@ -203,36 +202,6 @@ class ScenarioStore(Store):
         """The points of a stored sweep."""
         rows = self.query("SELECT point FROM frontier_points WHERE frontier = ? ORDER BY position", [id])
         return pd.DataFrame([json.loads(point) for (point,) in rows])
-
-    # -- exports ------------------------------------------------------------------------------------------
-
-    def record_export(
-        self, path: Path, *, rows: int, format: str, scenario_id: str | None = None, item: str | None = None
-    ) -> ExportRecord:
-        """Write down that a file was made, with its hash: the same plan gives the same bytes."""
-        where = str(Path(path).resolve())
-        values = [new_id("export"), scenario_id, item, where, format, rows, sha256_of(path), actor(), now()]
-        with self.transaction() as cursor:
-            cursor.execute(f"INSERT INTO exports VALUES ({', '.join('?' * len(values))})", values)
-            self.record("audience exported", str(path), scenario=scenario_id, item=item, rows=rows)
-        return self.exports(limit=1)[0]
-
-    def exports(self, limit: int = 100) -> list[ExportRecord]:
-        """Files made, the latest first."""
-        rows = self.query("SELECT * FROM exports ORDER BY created_at DESC, id DESC LIMIT ?", [limit])
-        return [
-            ExportRecord(identity, scenario, item, path, format, size, digest, who, utc(at))
-            for identity, scenario, item, path, format, size, digest, who, at in rows
-        ]
-
-    def _frame(self, sql: str, parameters: list[Any]) -> pd.DataFrame:
-        with self.database.errors():
-            table = self.cursor().execute(sql, parameters).to_arrow_table()
-        try:
-            frame: pd.DataFrame = table.to_pandas()
-        except pa.ArrowException as error:
-            raise StorageError(f"Stored rows cannot be read: {error}. Run `rim doctor`.") from error
-        return frame
 
 
 def _scenario(row: tuple[Any, ...]) -> Scenario:

@@ -9,6 +9,9 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+
+from rim_core.errors import StorageError
 from rim_core.storage.files import now, to_json
 from rim_core.storage.records import Activity
 
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import duckdb
+    import pandas as pd
 
     from rim_core.storage.database import Database
 
@@ -63,6 +67,16 @@ class Store:
         """Rows of a question asked on this thread's cursor."""
         with self.database.errors():
             return self.cursor().execute(sql, list(parameters)).fetchall()
+
+    def _frame(self, sql: str, parameters: list[Any]) -> pd.DataFrame:
+        """Rows of a question as a frame."""
+        with self.database.errors():
+            table = self.cursor().execute(sql, parameters).to_arrow_table()
+        try:
+            frame: pd.DataFrame = table.to_pandas()
+        except pa.ArrowException as error:
+            raise StorageError(f"Stored rows cannot be read: {error}. Run `rim doctor`.") from error
+        return frame
 
     def record(self, what: str, subject: str, **detail: Any) -> None:
         """Write down that the current actor did something; part of the transaction it stands in."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from rim_core.errors import NotFoundError
+from rim_core.storage.campaigns import CampaignStore
 from rim_core.storage.database import open_database
 from rim_core.storage.datasets import DatasetStore
 from rim_core.storage.files import unwritable
@@ -29,7 +30,7 @@ def default_root() -> Path:
     return Path(os.environ.get(ENVIRONMENT) or Path.cwd())
 
 
-class Workspace(DatasetStore, ModelStore, ScenarioStore):
+class Workspace(DatasetStore, ModelStore, ScenarioStore, CampaignStore):
     """A folder R: R/data/rim.duckdb with rejects/, jobs/ and exports/ beside it, and R/models/<id>/.
 
     One process owns it; any number of threads of that process may use one ``Workspace`` (each thread gets its own
@@ -72,7 +73,9 @@ class Workspace(DatasetStore, ModelStore, ScenarioStore):
     plans      ``save_scenario(name, ...) -> Scenario``, ``scenarios()``, ``scenario(id)``, ``scenario_items(id)``,
                ``scenario_pairs(id, part, item=)``, ``delivered_by_item``, ``deliver``, ``update_scenario``
     frontiers  ``save_frontier(points, ...)``, ``frontiers()``, ``frontier_points(id)``
-    exports    ``record_export(path, rows=..., ...)``, ``exports()``
+    exports    ``record_export(path, rows=..., recipe=...)``, ``exports()``, ``user_features(info, columns)``
+    campaigns  ``add_suppression_list(name, users)``, ``suppression_lists()``, ``suppressed(id)``,
+               ``save_campaign(name, ...)``, ``campaigns()``, ``campaign_items(id)``, ``campaign_days(id)``
     who, when  ``record(what, subject, **detail)``, ``activity()``, ``with acting_as("name"):``
     health     ``recovered``, ``health() -> list[Finding]``, ``announce(address)``
     below      ``cursor()`` (this thread's), ``transaction()`` (all or nothing), ``query(sql, parameters)``

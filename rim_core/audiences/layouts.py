@@ -1,0 +1,99 @@
+"""The two layouts that campaign tools take most: Google Customer Match and Meta custom audience.
+
+Both want one row a user and a header in English, and match on SHA-256 of normalised contacts. Google hashes a phone
+number in E.164 (with the +), Meta its digits alone. Where a log carries no contacts the user id is given instead,
+under the name that each tool has for the advertiser's own id.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from rim_core.audiences.contacts import hashed_emails, hashed_phones
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Names of a tool's columns, and whether it hashes the + of a phone number."""
+
+    email: str
+    phone: str
+    user_id: str
+    plus: bool
+
+
+LAYOUTS = {
+    "google": Layout("Email", "Phone", "User ID", plus=True),
+    "meta": Layout("email", "phone", "extern_id", plus=False),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class LaidOut:
+    """Users as a tool wants them.
+
+    Attributes
+    ----------
+    table : Table
+        One row a user, in the order given.
+    hashed : bool
+        Named by contacts; by user id otherwise.
+    left_out : int
+        Users without a usable contact.
+    """
+
+    table: pa.Table
+    hashed: bool
+    left_out: int
+
+
+def lay_out(
+    users: pa.ChunkedArray, layout: str, contacts: pd.DataFrame | None, *, country_code: str | None = None
+) -> LaidOut:
+    """Distinct users in a tool's layout, in the order in which they first appear.
+
+    Parameters
+    ----------
+    users : Array of string
+        User ids, each any number of times.
+    layout : {"google", "meta"}
+    contacts : DataFrame or None
+        ``email`` and/or ``phone`` by user id.
+
+    Raises
+    ------
+    DataError
+        The country code is none.
+    """
+    names = LAYOUTS[layout]
+    distinct = pd.Index(pd.unique(users.to_pandas().astype(object)))
+    if contacts is None or not len(contacts.columns):
+        return LaidOut(pa.table({names.user_id: pa.array(distinct, pa.string())}), hashed=False, left_out=0)
+    known = contacts.reindex(distinct)
+    columns: dict[str, pa.Array] = {}
+    if "email" in known:
+        columns[names.email] = hashed_emails(_texts(known["email"].to_numpy(object)))
+    if "phone" in known:
+        phones = _texts(known["phone"].to_numpy(object))
+        columns[names.phone] = hashed_phones(phones, plus=names.plus, country_code=country_code)
+    table = pa.table(columns)
+    usable = pc.is_valid(table.column(0))
+    for column in table.columns[1:]:
+        usable = pc.or_(usable, pc.is_valid(column))
+    kept = table.filter(usable)
+    return LaidOut(kept, hashed=True, left_out=len(table) - len(kept))
+
+
+def _texts(values: np.ndarray) -> pa.Array:
+    """Cells as text; missing ones null, whole numbers without the .0 that missing ones give them."""
+    plain = pd.Series(values, dtype=object)
+    whole = plain.map(lambda v: str(int(v)) if isinstance(v, float) and v.is_integer() else v)
+    return pa.array(whole.where(whole.notna(), None).map(lambda v: None if v is None else str(v)), pa.string())
