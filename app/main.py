@@ -15,9 +15,11 @@ st.set_page_config(
 
 page = st.navigation(
     [
-        st.Page("views/data.py", title="Data", icon=":material/database:", default=True),
+        st.Page("views/start.py", title="Start", icon=":material/home:", default=True),
+        st.Page("views/data.py", title="Data", icon=":material/database:"),
         st.Page("views/models.py", title="Models", icon=":material/model_training:"),
         st.Page("views/plan.py", title="Plan", icon=":material/tune:"),
+        st.Page("views/compare.py", title="Compare", icon=":material/compare_arrows:"),
         st.Page("views/audiences.py", title="Audiences", icon=":material/groups:"),
     ]
 )

@@ -17,12 +17,7 @@ from app.services.owner import change, workspace
 from rim_core.audiences import export_pairs
 from rim_core.errors import RimError
 from rim_core.planning import Constraints
-from rim_core.storage import DatasetInfo, Scenario, Workspace
-
-
-def scenarios(info: DatasetInfo) -> list[Scenario]:
-    """Saved plans of a dataset, the latest first."""
-    return workspace().scenarios(info.name)
+from rim_core.storage import Scenario, Workspace
 
 
 def audience_items(scenario: Scenario, part: str) -> pd.DataFrame:

@@ -51,6 +51,11 @@ def datasets() -> list[DatasetInfo]:
     return workspace().datasets()
 
 
+def dataset_version(label: str) -> DatasetInfo | None:
+    """One version of a dataset, by its label; None when it is there no more."""
+    return next((d for d in workspace().datasets(all_versions=True) if d.label == label), None)
+
+
 def add_dataset(request: ImportRequest) -> str:
     """Import in the background; the key of the task, whose result is a DatasetInfo."""
 

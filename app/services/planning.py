@@ -1,4 +1,4 @@
-"""Plans: made in a thread while the page stays alive, kept when saved."""
+"""Plans: made in a thread while the page stays alive, and read again as they were saved."""
 
 from __future__ import annotations
 
@@ -6,104 +6,28 @@ import json
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 import pandas as pd
 
 from app.services.data import cut
-from app.services.owner import change, tasks, told, workspace
+from app.services.owner import tasks, told, workspace
+from app.services.requests import PlanRequest, PlanSize, constraints
 from app.tasks import Report
 from rim_core.assignment import Assignment
-from rim_core.audiences import plan_pairs
 from rim_core.datasets.split import Split
-from rim_core.errors import ConstraintError, RimError
 from rim_core.evaluation import Evaluation, evaluate, item_rec
-from rim_core.planning import Certificate, Constraints, DualPlanner, Plan, frontier
+from rim_core.evaluation.outlook import chance, interval, spread, user_moments
+from rim_core.planning import Certificate, DualPlanner, Plan
 from rim_core.scores import Scores
-from rim_core.storage import DatasetInfo, ModelInfo, Scenario, Workspace
+from rim_core.storage import ModelInfo, Scenario, Workspace
 
-MODES = ("offline greedy", "offline dual", "online dual")
-SWEEP = (0.0, 0.1, 0.25, 0.5, 0.75, 0.95)
-"""Promised minimum of a sweep, as shares of what fits (β·n = K)."""
+LOSSES = (0.0, 0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+"""Edges between which user-states are counted by the share of their expected interactions that they give up."""
 
 _scoring = threading.Lock()
-
-
-@dataclass(frozen=True)
-class PlanRequest:
-    """What is promised, with whose scores.
-
-    Attributes
-    ----------
-    model_id : str
-    capacity : int
-        K, items per user-state.
-    min_exposure : float
-        β, share of the user-states every item is promised.
-    max_exposure : float or None
-        β′.
-    seed : int
-    """
-
-    model_id: str
-    capacity: int
-    min_exposure: float = 0.0
-    max_exposure: float | None = None
-    seed: int = 0
-
-    @property
-    def key(self) -> str:
-        """Equal requests have equal keys."""
-        return json.dumps(asdict(self), sort_keys=True)
-
-    def constraints(self) -> Constraints:
-        """The promises as the planner takes them."""
-        return Constraints(
-            capacity=self.capacity, min_exposure=self.min_exposure or None, max_exposure=self.max_exposure
-        )
-
-    def describe(self) -> str:
-        """In words: "K 10, at least 0.50 %"."""
-        least = f", at least {100 * self.min_exposure:.2f} %" if self.min_exposure else ""
-        most = "" if self.max_exposure is None else f", at most {100 * self.max_exposure:.0f} %"
-        return f"K {self.capacity}{least}{most}"
-
-    @staticmethod
-    def of(scenario: Scenario) -> PlanRequest | None:
-        """The request a saved plan came from; None when it makes promises that sliders cannot show."""
-        found = dict(scenario.constraints)
-        capacity, least, most = (found.pop(k, None) for k in ("capacity", "min_exposure", "max_exposure"))
-        numbers = all(v is None or isinstance(v, int | float) for v in (least, most))
-        if found or not numbers or not isinstance(capacity, int | float) or scenario.method != "dual":
-            return None
-        return PlanRequest(scenario.model_id, int(capacity), float(least or 0.0), most, scenario.seed)
-
-
-@dataclass(frozen=True)
-class PlanSize:
-    """How much there is to plan: m user-states of the calibration windows, n items."""
-
-    states: int
-    items: int
-
-    def promised(self, share: float) -> int:
-        """User-states that a promised share comes to."""
-        return int(np.ceil(share * self.states - 1e-9))
-
-    def fitting_exposure(self, capacity: int) -> float:
-        """The largest minimum exposure for all items that the places allow."""
-        return (self.states * capacity // self.items) / self.states
-
-    def slider_end(self, capacity: int) -> float:
-        """Upper end of the slider for the minimum exposure, in percent: a little beyond what fits."""
-        return float(min(100.0, max(1.0, np.ceil(240 * capacity / self.items) / 2)))
-
-    def half_of_places(self, capacity: int) -> float:
-        """A minimum exposure to begin with, in percent: about half of what fits, as a round number."""
-        half = 50 * self.fitting_exposure(capacity)
-        return 0.0 if half <= 0 else float(round(half, -int(np.floor(np.log10(half)))))
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,6 +37,25 @@ class Made:
     plan: Plan
     delivered: Assignment
     offline: Evaluation
+
+
+@dataclass(frozen=True, eq=False)
+class Losers:
+    """Who pays for the promises, on the planned user-states.
+
+    Attributes
+    ----------
+    users : DataFrame
+        low, high (share given up), states: how many user-states give up that much of what they would get.
+    worse : float
+        Share of the user-states that give up more than one part in two hundred.
+    worst_tenth : float
+        Share of all that is given up which falls on the tenth of the user-states that give up most.
+    """
+
+    users: pd.DataFrame
+    worse: float
+    worst_tenth: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,11 +72,15 @@ class PlanResult:
     online : Evaluation
         On the test states.
     items : DataFrame
-        item_id, title, price, cost and, for planned and online: _delivered, _minimum, _maximum, _verdict.
+        item_id, title, price, cost, free (user-states that would get it without promises, NaN where that was not
+        kept); for planned and online: _delivered, _minimum, _maximum, _verdict; low, high, chance (of another window
+        like the test window, at 90 %) and outlook ("likely", "takes", "unlikely", "" where nothing is promised).
     states : int
         User-states planned.
     cost_of_promises : float or None
         Share of the expected interactions that the promises cost; None where that was not kept.
+    losers : Losers or None
+        None where that was not kept.
     seconds : float or None
         How long it took, when it was made just now.
     problems : tuple of str
@@ -151,6 +98,7 @@ class PlanResult:
     items: pd.DataFrame
     states: int
     cost_of_promises: float | None
+    losers: Losers | None = None
     seconds: float | None = None
     problems: tuple[str, ...] = ()
     made: Made | None = None
@@ -177,31 +125,57 @@ class PlanResult:
 
 
 def best_model(models: list[ModelInfo]) -> str:
-    """Id of the model to begin with: the product that knows most, trained last."""
-    order = ("GRU×HawkesPoisson", "GRU×Hawkes", "GRU×Activity", "Popularity×HawkesPoisson", "Popularity")
-    ranks = [order.index(m.name) if m.name in order else len(order) for m in models]
-    return models[int(np.argmin(ranks))].id
+    """Id of the model to begin with: the one measured best at choosing users for an item, trained last.
+
+    Only models whose scores are counts are considered as long as there is one.
+    """
+    opened = workspace()
+
+    def rank(model: ModelInfo) -> tuple[bool, float]:
+        found = [e.metrics["precision"] for e in opened.evaluations(model.id) if (e.part, e.task) == ("test", "user")]
+        return is_product(model), max(found, default=0.0)
+
+    return max(models, key=rank).id
+
+
+def is_product(model: ModelInfo) -> bool:
+    """Whether a model multiplies what a user may like with how active the user will be."""
+    return model.config.get("model") == "RIM"
 
 
 def plan_size(model_id: str) -> PlanSize:
     """How many user-states and items a model plans over."""
-    states = _split_of(workspace(), model_id).calibration
+    states = split_of(workspace(), model_id).calibration
     return PlanSize(*states.shape)
 
 
-def promised_share(request: PlanRequest) -> float:
-    """Share of all places that the minimum promises need."""
+def catalogue_of(model_id: str) -> pd.DataFrame:
+    """Title and features of the items a model plans over, indexed by id, in column order."""
+    return _catalogue(workspace(), model_id)
+
+
+@lru_cache(maxsize=6)
+def _catalogue(opened: Workspace, model_id: str) -> pd.DataFrame:
+    split = split_of(opened, model_id)
+    found = split.log.items.reindex(split.items)
+    found.index = found.index.astype(str)
+    return found
+
+
+def promised_places(request: PlanRequest) -> int:
+    """Places that the minimum promises need, of m·K."""
     size = plan_size(request.model_id)
-    return size.promised(request.min_exposure) * size.items / (size.states * request.capacity)
+    bounds = constraints(request, catalogue_of(request.model_id)).bounds(size.states, size.items, crossing=True)
+    return int(bounds.minimum.sum())
 
 
 def fitting_capacity(request: PlanRequest) -> int:
     """The smallest K that has places for the minimum promises."""
-    size = plan_size(request.model_id)
-    return int(np.ceil(size.promised(request.min_exposure) * size.items / size.states))
+    return int(np.ceil(promised_places(request) / plan_size(request.model_id).states))
 
 
-def _split_of(opened: Workspace, model_id: str) -> Split:
+def split_of(opened: Workspace, model_id: str) -> Split:
+    """The split a model was trained on."""
     info = opened.model_info(model_id)
     return cut(opened, info.dataset, info.dataset_version, json.dumps(info.split, sort_keys=True))
 
@@ -223,7 +197,7 @@ def scores_of(model_id: str) -> Scored:
 
 @lru_cache(maxsize=4)
 def _scores(opened: Workspace, model_id: str) -> Scored:
-    split = _split_of(opened, model_id)
+    split = split_of(opened, model_id)
     model = opened.load_model(model_id)
     return Scored(model.score(split.calibration), model.score(split.test), model.unit.startswith("expected"))
 
@@ -231,6 +205,41 @@ def _scores(opened: Workspace, model_id: str) -> Scored:
 def warm_up(model_id: str) -> None:
     """Score a model's user-states in the background, so that its first plan does not wait for it."""
     tasks.request(f"scores {model_id}", lambda report: bool(scores_of(model_id)))
+
+
+@dataclass(frozen=True, eq=False)
+class Free:
+    """What everybody would get without promises: the best K items of every user-state.
+
+    Attributes
+    ----------
+    objective : float
+    exposure : ndarray of int64 (n,)
+    value : ndarray of float64 (m,)
+        Σ λ of each planned user-state.
+    online : Evaluation
+        On the test states.
+    """
+
+    objective: float
+    exposure: np.ndarray
+    value: np.ndarray
+    online: Evaluation
+
+
+@lru_cache(maxsize=24)
+def free_of(opened: Workspace, model_id: str, capacity: int) -> Free:
+    """The baseline without promises."""
+    scored = scores_of(model_id)
+    planned = item_rec(scored.calibration, k=capacity)
+    online = evaluate(item_rec(scored.test, k=capacity), split_of(opened, model_id).test)
+    return Free(planned.objective, planned.exposure, value_of_states(planned), online)
+
+
+def value_of_states(assignment: Assignment) -> np.ndarray:
+    """Σ λ of what every user-state gets, float64 (m,)."""
+    rows = np.repeat(np.arange(assignment.matrix.shape[0]), assignment.load)
+    return np.bincount(rows, weights=assignment.pair_scores, minlength=assignment.matrix.shape[0])
 
 
 # -- planning ----------------------------------------------------------------------------------------------
@@ -243,32 +252,39 @@ def request_plan(request: PlanRequest, wish: str) -> str:
 
 def _make_plan(request: PlanRequest, report: Report) -> PlanResult:
     began = time.monotonic()
+    opened = workspace()
+    promised = constraints(request, catalogue_of(request.model_id))
     report("scoring the user-states", 0.05)
     scored = scores_of(request.model_id)
-    report("finding prices", 0.25)
-    part = _scaled(report, 0.25, 0.85)
-    plan = DualPlanner(request.constraints(), seed=request.seed).fit(scored.calibration, callback=told(part))
-    report("delivering to the test window", 0.87)
+    report("finding prices", 0.2)
+    part = scaled(report, 0.2, 0.8)
+    plan = DualPlanner(promised, seed=request.seed).fit(scored.calibration, callback=told(part))
+    report("delivering to the test window", 0.82)
     delivered = plan.assign(scored.test)
-    report("measuring", 0.94)
-    split = _split_of(workspace(), request.model_id)
-    free = item_rec(scored.calibration, k=request.capacity).objective
-    bound = request.min_exposure > 0 or request.max_exposure is not None
+    report("comparing with a plan without promises", 0.9)
+    split = split_of(opened, request.model_id)
+    free = free_of(opened, request.model_id, request.capacity)
+    report("measuring", 0.95)
+    total, squares, users = user_moments(delivered.matrix, split.test.user)
+    items = _items(request, plan.promises, delivered.exposure, spread(total, squares, users), split)
+    items["free"] = free.exposure
+    cost = 1 - plan.certificate.objective / free.objective if free.objective > 0 else 0.0
     return PlanResult(
         request=request,
         certificate=plan.certificate,
         counts=scored.counts,
         online=evaluate(delivered, split.test),
-        items=_items(request, plan.promises, delivered.exposure, split),
+        items=items,
         states=len(split.calibration),
-        cost_of_promises=max(0.0, 1 - plan.certificate.objective / free) if bound and free > 0 else 0.0,
+        cost_of_promises=max(0.0, cost) if request.promises_something else 0.0,
+        losers=_losers(free.value, value_of_states(plan.assignment)),
         seconds=time.monotonic() - began,
         problems=plan.problems,
         made=Made(plan, delivered, evaluate(plan.assignment, split.calibration)),
     )
 
 
-def _scaled(report: Report, low: float, high: float) -> Report:
+def scaled(report: Report, low: float, high: float) -> Report:
     """The report of a step that is a part of the whole."""
 
     def inner(stage: str, share: float) -> None:
@@ -277,21 +293,43 @@ def _scaled(report: Report, low: float, high: float) -> Report:
     return inner
 
 
-def _items(request: PlanRequest, promises: pd.DataFrame, online: np.ndarray, split: Split) -> pd.DataFrame:
-    """Every item: what it costs, and what it got of what it was promised, planned and online."""
+def _losers(free: np.ndarray, planned: np.ndarray) -> Losers:
+    """How what is given up falls on the user-states."""
+    lost = np.maximum(free - planned, 0.0)
+    share = np.divide(lost, free, out=np.zeros_like(lost), where=free > 0)
+    counts, _ = np.histogram(share, bins=[-1.0, *LOSSES[1:-1], 1.0 + 1e-9])
+    worst = np.sort(lost)[::-1][: max(1, len(lost) // 10)].sum()
+    return Losers(
+        users=pd.DataFrame({"low": LOSSES[:-1], "high": LOSSES[1:], "states": counts}),
+        worse=float((share > LOSSES[1]).mean()),
+        worst_tenth=float(worst / lost.sum()) if lost.sum() > 0 else 0.0,
+    )
+
+
+def _items(
+    request: PlanRequest, promises: pd.DataFrame, online: np.ndarray, deviation: np.ndarray, split: Split
+) -> pd.DataFrame:
+    """Every item: what it costs, what it got of what it was promised, and what another window would bring."""
     prices = promises["price"].to_numpy(float)
     titles = split.log.items["title"].reindex(promises["item_id"]).astype(str).to_numpy()
     frame = pd.DataFrame({"item_id": promises["item_id"].astype(str), "title": titles, "price": prices})
     frame["cost"] = np.maximum(-prices, 0.0)
+    frame["free"] = np.nan
+    promised = constraints(request, catalogue_of(request.model_id))
     for stage, got, states in (
         ("planned", promises["delivered"].to_numpy(np.int64), split.calibration),
         ("online", online, split.test),
     ):
-        bounds = request.constraints().bounds(len(states), len(frame))
+        bounds = promised.bounds(len(states), len(frame), crossing=True)
         frame[f"{stage}_delivered"] = got
         frame[f"{stage}_minimum"] = bounds.minimum
-        frame[f"{stage}_maximum"] = bounds.maximum if request.max_exposure is not None else np.nan
+        frame[f"{stage}_maximum"] = bounds.maximum if request.bounds_maximum else np.nan
         frame[f"{stage}_verdict"] = np.select([got < bounds.minimum, got > bounds.maximum], ["short", "over"], "kept")
+    frame["low"], frame["high"] = interval(online, deviation)
+    frame["chance"] = chance(online, deviation, frame["online_minimum"].to_numpy())
+    frame["outlook"] = np.select(
+        [frame["online_minimum"] <= 0, frame["chance"] < 0.5, frame["cost"] > 0], ["", "unlikely", "takes"], "likely"
+    )
     return frame
 
 
@@ -299,166 +337,102 @@ def stored_plan(request: PlanRequest) -> PlanResult | None:
     """The plan of a request as it was saved and delivered last, if it was: shown at once, nothing is computed."""
     opened = workspace()
     info = opened.model_info(request.model_id)
-    for scenario in opened.scenarios(info.dataset):
-        if PlanRequest.of(scenario) == request and "online" in scenario.metrics:
-            return _stored(opened, scenario.id, scenario.updated_at.isoformat())
+    for scenario in opened.scenarios(info.dataset, archived=True):
+        if scenario.model_id == request.model_id and "online" in scenario.metrics and request_of(scenario) == request:
+            return stored(scenario)
     return None
 
 
-@lru_cache(maxsize=16)
+def request_of(scenario: Scenario) -> PlanRequest | None:
+    """The request a saved plan came from; None when it makes promises that this dashboard cannot show."""
+    return _request_of(workspace(), scenario.id)
+
+
+@lru_cache(maxsize=256)
+def _request_of(opened: Workspace, scenario_id: str) -> PlanRequest | None:
+    scenario = opened.scenario(scenario_id)
+    listed = any(isinstance(v, list) for v in scenario.constraints.values())
+    return PlanRequest.of(scenario, opened.scenario_items(scenario_id)["item_id"] if listed else None)
+
+
+def stored(scenario: Scenario) -> PlanResult | None:
+    """A plan as it was saved; None when it makes promises that this dashboard cannot show."""
+    return _stored(workspace(), scenario.id, scenario.updated_at.isoformat())
+
+
+@lru_cache(maxsize=24)
 def _stored(opened: Workspace, scenario_id: str, updated: str) -> PlanResult | None:
     scenario = opened.scenario(scenario_id)
-    request = PlanRequest.of(scenario)
-    if request is None:
+    request = _request_of(opened, scenario_id)
+    if request is None or "online" not in scenario.metrics:
         return None
-    split = _split_of(opened, scenario.model_id)
+    split = split_of(opened, scenario.model_id)
     promises = opened.scenario_items(scenario_id)
     got = opened.delivered_by_item(scenario_id, "test").set_index("item_id")
-    expected = got["expected"].notna().all()
     online = got["delivered"].reindex(promises["item_id"]).fillna(0).to_numpy(np.int64)
+    deviation = _stored_spread(opened, scenario_id, promises["item_id"], len(np.unique(split.test.user)))
+    items = _items(request, promises, online, deviation, split)
+    kept = scenario.metrics.get("promises", {})
+    if len(kept.get("free", ())) == len(items):
+        items["free"] = kept["free"]
     return PlanResult(
         request=request,
         certificate=Certificate(**scenario.certificate),
-        counts=bool(expected),
+        counts=bool(got["expected"].notna().all()),
         online=Evaluation(**scenario.metrics["online"]),
-        items=_items(request, promises, online, split),
+        items=items,
         states=len(split.calibration),
-        cost_of_promises=scenario.metrics.get("promises", {}).get("cost"),
+        cost_of_promises=kept.get("cost"),
+        losers=_stored_losers(kept.get("losers")),
+        problems=tuple(kept.get("problems", ())),
         saved=scenario,
     )
 
 
-# -- the frontier --------------------------------------------------------------------------------------------
-
-
-def comparable(model_id: str) -> dict[str, str]:
-    """Models trained on the same data and windows, this one first: names by id."""
-    opened = workspace()
-    info = opened.model_info(model_id)
-    found = sorted(opened.models(info.dataset, split_id=info.split_id), key=lambda m: m.id != model_id)
-    names = [m.name for m in found]
-    return {m.id: m.name if names.count(m.name) == 1 else f"{m.name} · {m.id[:6]}" for m in found}
-
-
-def frontier_key(request: PlanRequest, model_ids: Sequence[str]) -> str:
-    """Key of the task that sweeps these models."""
-    return f"frontier {request.capacity} {' '.join(sorted(model_ids))}"
-
-
-def stored_frontier(request: PlanRequest, model_ids: Sequence[str]) -> pd.DataFrame | None:
-    """The latest sweep of just these models with this capacity, if there is one."""
-    for record in workspace().frontiers():
-        if set(record.model_ids) == set(model_ids) and record.settings.get("capacity") == request.capacity:
-            return workspace().frontier_points(record.id)
-    return None
-
-
-def request_frontier(request: PlanRequest, model_ids: Sequence[str]) -> str:
-    """Sweep the minimum exposure in the background; the points are stored. Returns the key of the task."""
-    key = frontier_key(request, model_ids)
-    tasks.drop(key)
-    return tasks.request(key, lambda report: _sweep(request, tuple(model_ids), report)).key
-
-
-def _sweep(request: PlanRequest, model_ids: tuple[str, ...], report: Report) -> pd.DataFrame:
-    opened = workspace()
-    info, names = opened.model_info(request.model_id), comparable(request.model_id)
-    report("scoring the user-states", 0.02)
-    scored = {names[i]: scores_of(i) for i in model_ids}
-    size = plan_size(request.model_id)
-    shares = [round(s * size.fitting_exposure(request.capacity), 5) for s in SWEEP]
-    points = frontier(
-        {name: (s.calibration, s.test) for name, s in scored.items()},
-        capacity=request.capacity,
-        shares=shares,
-        modes=MODES,
-        seed=request.seed,
-        callback=told(_scaled(report, 0.05, 0.98)),
+def _stored_spread(opened: Workspace, scenario_id: str, item_ids: pd.Series, users: int) -> np.ndarray:
+    """Of what was delivered to the test states, from the pairs that were kept."""
+    rows = opened.query(
+        """SELECT item_id, sum(c), sum(c * c) FROM
+             (SELECT item_id, user_id, count(*) AS c FROM scenario_pairs WHERE scenario = ? AND part = 'test'
+              GROUP BY item_id, user_id) GROUP BY item_id""",
+        [scenario_id],
     )
-    with change() as changed:
-        changed.save_frontier(
-            points,
-            dataset=changed.dataset(info.dataset, info.dataset_version),
-            split=info.split,
-            model_ids=list(model_ids),
-            settings={"capacity": request.capacity, "shares": shares, "modes": list(MODES), "seed": request.seed},
+    found = pd.DataFrame(rows, columns=["item_id", "total", "squares"]).set_index("item_id").reindex(item_ids).fillna(0)
+    return spread(found["total"].to_numpy(float), found["squares"].to_numpy(float), users)
+
+
+def _stored_losers(found: dict[str, object] | None) -> Losers | None:
+    if not found:
+        return None
+    users = pd.DataFrame({"low": LOSSES[:-1], "high": LOSSES[1:], "states": found["states"]})
+    return Losers(users, float(str(found["worse"])), float(str(found["worst_tenth"])))
+
+
+def kept_of(result: PlanResult) -> dict[str, object]:
+    """What a saved plan keeps beside the engine's own figures: what was asked for, and who pays."""
+    losers = result.losers
+    return {
+        "request": result.request.to_dict(),
+        "cost": result.cost_of_promises,
+        "problems": list(result.problems),
+        "free": [] if result.items["free"].isna().any() else [int(v) for v in result.items["free"]],
+        "losers": None
+        if losers is None
+        else {
+            "states": [int(v) for v in losers.users["states"]],
+            "worse": losers.worse,
+            "worst_tenth": losers.worst_tenth,
+        },
+    }
+
+
+def items_of(results: Sequence[PlanResult]) -> pd.DataFrame:
+    """item_id, title and, for the i-th plan, delivered_i, minimum_i, cost_i (items of all of them)."""
+    frame: pd.DataFrame | None = None
+    for i, result in enumerate(results):
+        part = result.items[["item_id", "title", "online_delivered", "online_minimum", "cost"]]
+        part = part.rename(
+            columns={"online_delivered": f"delivered_{i}", "online_minimum": f"minimum_{i}", "cost": f"cost_{i}"}
         )
-    return points
-
-
-# -- keeping a plan --------------------------------------------------------------------------------------------
-
-
-def save_plan(result: PlanResult, name: str) -> Scenario:
-    """Keep a plan with its promises, certificate, figures and everything it delivers."""
-    made = result.made
-    if made is None:
-        raise ConstraintError("This plan is saved already: it can be found under its name.")
-    with change() as opened:
-        info = opened.model_info(result.request.model_id)
-        return opened.save_scenario(
-            name,
-            dataset=opened.dataset(info.dataset, info.dataset_version),
-            split=info.split,
-            model_id=info.id,
-            constraints=result.request.constraints().to_dict(),
-            seed=result.request.seed,
-            promises=made.plan.promises,
-            certificate=asdict(result.certificate),
-            metrics={
-                "offline": made.offline.to_dict(),
-                "online": result.online.to_dict(),
-                "promises": {"cost": result.cost_of_promises},
-            },
-            pairs={
-                "calibration": plan_pairs(made.plan.assignment, counts=result.counts),
-                "test": plan_pairs(made.delivered, counts=result.counts),
-            },
-        )
-
-
-def same_figures(result: PlanResult, scenario: Scenario) -> bool:
-    """Whether a plan computed again has the figures it was saved with (to the precision that threads leave)."""
-    stored = scenario.certificate
-    return bool(
-        np.isclose(stored["objective"], result.certificate.objective, rtol=1e-6)
-        and np.isclose(stored["upper_bound"], result.certificate.upper_bound, rtol=1e-6)
-        and stored["feasible"] == result.certificate.feasible
-    )
-
-
-def saved_plans(info: DatasetInfo) -> pd.DataFrame:
-    """Saved plans of a dataset side by side, the latest first."""
-    rows = []
-    for scenario in workspace().scenarios(info.name):
-        online, request = scenario.metrics.get("online", {}), PlanRequest.of(scenario)
-        rows.append(
-            {
-                "id": scenario.id,
-                "name": scenario.name,
-                "model": _model_name(scenario.model_id),
-                "capacity": None if request is None else request.capacity,
-                "min_exposure": None if request is None else request.min_exposure,
-                "max_exposure": None if request is None else request.max_exposure,
-                "feasible": bool(scenario.certificate.get("feasible")),
-                "objective": scenario.certificate.get("objective"),
-                "gap": scenario.certificate.get("gap"),
-                "precision": online.get("precision"),
-                "item_perplexity": online.get("item_perplexity"),
-                "created_at": scenario.created_at,
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def _model_name(model_id: str) -> str:
-    try:
-        return workspace().model_info(model_id).name
-    except RimError:
-        return "(removed)"
-
-
-def archive(scenario_id: str) -> None:
-    """Put a saved plan away: it is listed no more, and nothing of it is lost."""
-    with change() as opened:
-        opened.update_scenario(scenario_id, archived=True)
+        frame = part if frame is None else frame.merge(part.drop(columns="title"), on="item_id", how="inner")
+    return pd.DataFrame() if frame is None else frame

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+import inspect
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import pandas as pd
 
 from app.services.data import SplitChoice, describe_split
-from app.services.owner import change, trainings, workspace
+from app.services.owner import change, tasks, trainings, workspace
+from app.services.planning import scores_of, split_of
+from app.tasks import Report
+from rim_core.evaluation.reliability import reliability
 from rim_core.jobs import Job
+from rim_core.jobs.naming import available
+from rim_core.models.base import Intensity, Model, Preference
 from rim_core.storage import DatasetInfo, ModelInfo
 
 
@@ -22,33 +28,71 @@ class Effort:
     Attributes
     ----------
     label : str
-    settings : dict
-        Hyper-parameters by model name.
     """
 
     label: str
-    settings: dict[str, dict[str, Any]]
 
 
-EFFORTS = {
-    "brief": Effort("Brief (2 epochs)", {"gru": {"max_epochs": 2}}),
-    "full": Effort("Full", {}),
-}
-
-_CATALOGUE = {
-    "GRU×HawkesPoisson": "what a user's history leads to next, times how many events her rhythm leads to expect.",
-    "GRU×Hawkes": "the same, with activity that is triggered by recent events and fades.",
-    "GRU×Activity": "the same, with activity that simply goes on as it was.",
-    "GRU": "what comes next in a user's history; ranks items for a user, says little about which user is active.",
-    "Popularity×HawkesPoisson": "popular items for users whose rhythm leads to expect many events.",
-    "Popularity": "popular items for active users; a baseline.",
-    "Random": "chance; the floor of every comparison.",
-}
+BRIEF = 2
+"""Epochs of a brief training."""
+EFFORTS = {"brief": Effort(f"Brief ({BRIEF} epochs)"), "full": Effort("Full")}
 
 
-def catalogue() -> dict[str, str]:
-    """Models that can be trained, and what each is, in words."""
-    return dict(_CATALOGUE)
+@dataclass(frozen=True)
+class Offer:
+    """A model that can be trained.
+
+    Attributes
+    ----------
+    name : str
+        As it is called in comparisons.
+    kind : {"product", "affinity", "preference", "intensity"}
+    text : str
+        What it is, in words.
+    """
+
+    name: str
+    kind: str
+    text: str
+
+
+@lru_cache(maxsize=1)
+def catalogue() -> dict[str, Offer]:
+    """Every model that is registered, and every product of a preference and an intensity; products first."""
+    classes = available()
+    preferences = {n: c for n, c in classes.items() if issubclass(c, Preference)}
+    intensities = {n: c for n, c in classes.items() if issubclass(c, Intensity)}
+    others = {n: c for n, c in classes.items() if n not in preferences and n not in intensities}
+    offers = [
+        Offer(f"{p}×{i}", "product", f"{_first(pc)} Times: {_first(ic)}")
+        for p, pc in preferences.items()
+        for i, ic in intensities.items()
+    ]
+    for kind, found in (("affinity", others), ("preference", preferences), ("intensity", intensities)):
+        offers += [Offer(name, kind, _first(cls)) for name, cls in found.items()]
+    return {o.name: o for o in offers}
+
+
+def _first(cls: type[Model]) -> str:
+    """What a model says of itself, in a sentence."""
+    return " ".join((inspect.getdoc(cls) or cls.__name__).split("\n\n")[0].split())
+
+
+def proposed(names: Iterable[str]) -> list[str]:
+    """Models to begin with: a baseline and a product."""
+    offered = list(names)
+    return [n for n in ("Popularity", "GRU×HawkesPoisson") if n in offered] or offered[:2]
+
+
+def _settings(effort: str) -> dict[str, dict[str, Any]]:
+    """Hyper-parameters by model name: a brief training cuts the epochs of whatever has epochs."""
+    if effort != "brief":
+        return {}
+    return {name.lower(): {"max_epochs": BRIEF} for name, cls in available().items() if _has_epochs(cls)}
+
+
+def _has_epochs(cls: type[Model]) -> bool:
+    return "max_epochs" in inspect.signature(cls.__init__).parameters
 
 
 # -- jobs --------------------------------------------------------------------------------------------------
@@ -63,7 +107,7 @@ def train(info: DatasetInfo, choice: SplitChoice, names: Sequence[str], effort: 
             version=info.version,
             split=choice.config(),
             models=list(names),
-            settings=chosen.settings,
+            settings=_settings(effort),
             facts={"effort": chosen.label},
         )
     trainings().poll()
@@ -147,13 +191,23 @@ def comparison(info: DatasetInfo, split_id: str) -> pd.DataFrame:
 
 def _is_brief(config: dict[str, Any]) -> bool:
     """Whether any part of a model was trained for a few epochs only."""
-    brief = EFFORTS["brief"].settings
     parts = [config, *(v for v in config.values() if isinstance(v, dict))]
-    return any(
-        part.get(key, math.inf) <= value
-        for part in parts
-        for key, value in brief.get(str(part.get("model", "")).lower(), {}).items()
-    )
+    return any(isinstance(p.get("max_epochs"), int | float) and p["max_epochs"] <= BRIEF for p in parts)
+
+
+def request_reliability(model_id: str) -> str:
+    """Compare what a model expects with what happened; the key of the task, whose result is a frame or None.
+
+    None stands for a model whose scores are no expected counts.
+    """
+
+    def work(report: Report) -> pd.DataFrame | None:
+        report("scoring the user-states", 0.1)
+        scored = scores_of(model_id)
+        report("comparing with what happened", 0.7)
+        return reliability(scored.test, split_of(workspace(), model_id).test) if scored.counts else None
+
+    return tasks.request(f"reliability {model_id}", work).key
 
 
 def card(model_id: str) -> str:

@@ -6,21 +6,16 @@ background; whatever a colour says is said by a symbol or a dash too.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
 Theme = Literal["light", "dark"]
 HEIGHT = 320
-SKEWED = 20
-"""Most over median deliveries from which the axis is logarithmic."""
-NOTHING = 0.5
-"""Where a logarithmic axis shows zero."""
-MODES = ("offline greedy", "offline dual", "online dual")
 
 
 @dataclass(frozen=True)
@@ -66,18 +61,23 @@ def palette() -> Palette:
     return PALETTES["dark" if st.context.theme.type == "dark" else "light"]
 
 
-def show(figure: go.Figure, key: str, alt: str) -> None:
-    """Put a figure on the page, as wide as its column; ``alt`` says in words what it shows."""
+def show(figure: go.Figure, key: str, alt: str, on_select: Callable[[], None] | None = None) -> None:
+    """Put a figure on the page, as wide as its column; ``alt`` says in words what it shows.
+
+    ``on_select`` is called when a point was clicked; what was clicked stands in the session state under ``key``.
+    """
     st.plotly_chart(
         figure,
         width="stretch",
         key=key,
         alt=alt,
+        on_select=on_select or "ignore",
+        selection_mode="points",
         config={"displaylogo": False, "modeBarButtonsToRemove": ["lasso2d", "select2d", "autoScale2d"]},
     )
 
 
-def _layout(figure: go.Figure, x: str, y: str, *, height: int = HEIGHT, legend: bool = False) -> go.Figure:
+def layout(figure: go.Figure, x: str, y: str, *, height: int = HEIGHT, legend: bool = False) -> go.Figure:
     figure.update_layout(
         height=height,
         margin={"l": 8, "r": 8, "t": 28 if legend else 8, "b": 8},
@@ -106,7 +106,7 @@ def events_over_time(frame: pd.DataFrame, unit: str) -> go.Figure:
         )
     )
     figure.update_yaxes(rangemode="tozero")
-    return _layout(figure, "", f"events per {unit}")
+    return layout(figure, "", f"events per {unit}")
 
 
 def popularity(frame: pd.DataFrame) -> go.Figure:
@@ -123,7 +123,7 @@ def popularity(frame: pd.DataFrame) -> go.Figure:
     )
     figure.update_xaxes(type="log", dtick=1)
     figure.update_yaxes(type="log", dtick=1)
-    return _layout(figure, "item rank (log)", "events (log)")
+    return layout(figure, "item rank (log)", "events (log)")
 
 
 def user_activity(frame: pd.DataFrame) -> go.Figure:
@@ -141,7 +141,7 @@ def user_activity(frame: pd.DataFrame) -> go.Figure:
         )
     )
     figure.update_xaxes(type="category")
-    return _layout(figure, "events per user", "users")
+    return layout(figure, "events per user", "users")
 
 
 def windows(frame: pd.DataFrame) -> go.Figure:
@@ -174,7 +174,7 @@ def windows(frame: pd.DataFrame) -> go.Figure:
     figure.update_xaxes(type="date")
     figure.update_yaxes(autorange="reversed")
     figure.update_layout(barmode="overlay")
-    return _layout(figure, "", "", height=190)
+    return layout(figure, "", "", height=190)
 
 
 # -- models ----------------------------------------------------------------------------------------------
@@ -198,7 +198,7 @@ def loss(frame: pd.DataFrame) -> go.Figure:
                     hovertemplate=f"epoch %{{x:.2~f}}<br>{name} %{{y:.3f}}<extra></extra>",
                 )
             )
-    return _layout(figure, "epoch", "loss (nats per event)", height=220, legend=True)
+    return layout(figure, "epoch", "loss (nats per event)", height=220, legend=True)
 
 
 def comparison(frame: pd.DataFrame) -> go.Figure:
@@ -224,127 +224,4 @@ def comparison(frame: pd.DataFrame) -> go.Figure:
         )
     figure.update_xaxes(rangemode="tozero")
     figure.update_yaxes(rangemode="tozero")
-    return _layout(figure, "items for a user: precision", "users for an item: precision", legend=True, height=400)
-
-
-# -- plan ------------------------------------------------------------------------------------------------
-
-
-def frontier(frame: pd.DataFrame, here: pd.DataFrame | None = None) -> go.Figure:
-    """Relevance against perplexity (Figure 4), one line per model and mode.
-
-    ``frame``: model, mode, min_exposure, item_perplexity, precision. ``here``: the current plan, one row of
-    item_perplexity and precision.
-    """
-    figure = go.Figure()
-    dashes = dict(zip(MODES, ("dot", "dash", "solid"), strict=True))
-    markers = dict(zip(MODES, ("circle-open", "diamond-open", "circle"), strict=True))
-    colours = {m: palette().series[i % len(palette().series)] for i, m in enumerate(frame["model"].unique())}
-    many = frame["model"].nunique() > 1
-    for (model, mode), part in frame.groupby(["model", "mode"], sort=False):
-        part = part.sort_values("min_exposure")
-        name = f"{model}, {mode}" if many else mode
-        figure.add_trace(
-            go.Scatter(
-                x=part["item_perplexity"],
-                y=part["precision"],
-                customdata=100 * part["min_exposure"],
-                name=name,
-                mode="lines+markers",
-                line={"color": colours[model], "dash": dashes.get(mode, "solid"), "width": 2},
-                marker={"size": 8, "symbol": markers.get(mode, "circle")},
-                hovertemplate=(
-                    f"<b>{name}</b><br>minimum exposure %{{customdata:.2f}} %<br>"
-                    "%{x:,.0f} items effectively reached<br>precision %{y:.4f}<extra></extra>"
-                ),
-            )
-        )
-    if here is not None and len(here):
-        figure.add_trace(
-            go.Scatter(
-                x=here["item_perplexity"],
-                y=here["precision"],
-                name="this plan",
-                mode="markers",
-                marker={
-                    "size": 17,
-                    "symbol": "star",
-                    "color": palette().second,
-                    "line": {"color": palette().ink, "width": 1},
-                },
-                hovertemplate="<b>this plan</b><br>%{x:,.0f} items reached<br>precision %{y:.4f}<extra></extra>",
-            )
-        )
-    return _layout(
-        figure, "items effectively reached (perplexity)", "precision on the test window", legend=True, height=400
-    )
-
-
-def delivery(frame: pd.DataFrame) -> go.Figure:
-    """Delivered user-states of every item against its promise, fewest first.
-
-    ``frame``: item, delivered, minimum, maximum (maximum may be NaN), verdict ("kept", "short", "over").
-    """
-    p = palette()
-    ordered = frame.sort_values(["delivered", "item"]).reset_index(drop=True)
-    position = np.arange(1, len(ordered) + 1)
-    figure = go.Figure()
-    skewed = ordered["delivered"].max() > SKEWED * max(1.0, ordered["delivered"].median())
-    styles = {"kept": (p.good, "circle"), "short": (p.bad, "triangle-down"), "over": (p.over, "triangle-up")}
-    for verdict, (colour, symbol) in styles.items():
-        mask = (ordered["verdict"] == verdict).to_numpy()
-        if not mask.any():
-            continue
-        figure.add_trace(
-            go.Scatter(
-                x=position[mask],
-                y=ordered["delivered"][mask].clip(lower=NOTHING if skewed else 0),
-                customdata=ordered.loc[mask, ["item", "minimum", "delivered"]],
-                name=f"{verdict} ({mask.sum():,})",
-                mode="markers",
-                marker={"color": colour, "symbol": symbol, "size": 6},
-                hovertemplate=(
-                    f"<b>%{{customdata[0]}}</b> ({verdict})<br>"
-                    "delivered to %{customdata[2]:,}, promised ≥ %{customdata[1]:,}<extra></extra>"
-                ),
-            )
-        )
-    for column, name, dash in (("minimum", "promised minimum", "dash"), ("maximum", "promised maximum", "dot")):
-        bound = ordered[column].astype(float)
-        if (bound.notna() & (bound > 0)).any():
-            figure.add_trace(
-                go.Scatter(
-                    x=position,
-                    y=bound,
-                    name=name,
-                    mode="lines",
-                    line={"color": p.ink, "width": 1.5, "dash": dash},
-                    hoverinfo="skip",
-                )
-            )
-    if skewed:
-        ticks = [
-            t
-            for t in (1, 2, 5, 10, 20, 50, 100, 1_000, 10_000, 100_000, 1_000_000)
-            if t <= 2 * ordered["delivered"].max()
-        ]
-        figure.update_yaxes(type="log", tickvals=[NOTHING, *ticks], ticktext=["0", *(f"{t:,}" for t in ticks)])
-    else:
-        figure.update_yaxes(rangemode="tozero")
-    axis = "user-states delivered (log)" if skewed else "user-states delivered"
-    return _layout(figure, "items, fewest delivered first", axis, legend=True, height=400)
-
-
-def prices(frame: pd.DataFrame) -> go.Figure:
-    """The promises that cost most. ``frame``: item, cost (expected interactions per delivery), dearest first."""
-    top = frame.iloc[::-1]
-    figure = go.Figure(
-        go.Bar(
-            x=top["cost"],
-            y=[name if len(name) <= 34 else f"{name[:33]}…" for name in top["item"]],
-            orientation="h",
-            marker_color=palette().second,
-            hovertemplate="%{y}<br>%{x:.4f} expected interactions per delivered user-state<extra></extra>",
-        )
-    )
-    return _layout(figure, "expected interactions given up per delivery", "", height=60 + 30 * max(3, len(top)))
+    return layout(figure, "items for a user: precision", "users for an item: precision", legend=True, height=400)

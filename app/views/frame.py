@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote, urlencode, urlsplit
+from uuid import uuid4
+
 import streamlit as st
 
 from app import services
 from app.ui import messages
+
+SCENARIO, PLAN = "scenario", "plan"
+"""Words in an address that name a saved plan, or describe one."""
+OLDER = "dataset-older"
 
 
 def ready() -> bool:
@@ -18,6 +25,7 @@ def ready() -> bool:
         st.button("Try again", icon=":material/refresh:")
         return False
     messages.style()
+    _dataset_of_the_link()
     with st.sidebar:
         _dataset_picker()
         _running()
@@ -26,9 +34,34 @@ def ready() -> bool:
     return True
 
 
+def _dataset_of_the_link() -> None:
+    """A link to a saved plan opens its dataset, in the version that it was made on."""
+    wanted = st.query_params.get(SCENARIO)
+    if wanted is None or st.session_state.get("dataset-linked") == wanted:
+        return
+    st.session_state["dataset-linked"] = wanted
+    scenario = services.find_scenario(wanted)
+    if scenario is not None and scenario.dataset_version:
+        label = f"{scenario.dataset} v{scenario.dataset_version}"
+        st.session_state[OLDER] = label
+        if label in _datasets():
+            st.session_state["dataset"] = label
+
+
+def _datasets() -> dict[str, services.DatasetInfo]:
+    """By label: the latest version of each, and an older one that a link has asked for."""
+    found = {d.label: d for d in services.datasets()}
+    older = st.session_state.get(OLDER)
+    if older is not None and older not in found:
+        info = services.dataset_version(older)
+        if info is not None:
+            found[older] = info
+    return found
+
+
 def _dataset_picker() -> None:
     """The dataset every page works on; part of the page's address, so that a link reopens it."""
-    labels = [d.label for d in services.datasets()]
+    labels = list(_datasets())
     if labels:
         st.selectbox("Dataset", labels, key="dataset", bind="query-params", help="Every page works on this dataset.")
 
@@ -67,5 +100,17 @@ def keep_split_choice(info: services.DatasetInfo, choice: services.SplitChoice) 
 
 def dataset() -> services.DatasetInfo | None:
     """The dataset chosen in the side bar."""
-    found = {d.label: d for d in services.datasets()}
+    found = _datasets()
     return found.get(st.session_state.get("dataset", "")) or next(iter(found.values()), None)
+
+
+def wish(what: str) -> str:
+    """Names this session's wish, so that a newer one takes its place."""
+    return f"{st.session_state.setdefault('session', uuid4().hex)}:{what}"
+
+
+def address(path: str, **query: str) -> str:
+    """A link to a page of this dashboard, as it is reached from here."""
+    here = urlsplit(st.context.url or "http://localhost:8501")
+    root = f"{here.scheme}://{here.netloc}"
+    return f"{root}/{quote(path)}?{urlencode(query)}" if query else f"{root}/{quote(path)}"

@@ -1,0 +1,189 @@
+"""Promises of single items and groups as a table: pasted from a spreadsheet, read from and written to CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import pandas as pd
+import pyarrow as pa
+
+from app.services.requests import Promise, members
+from rim_core.audiences.formulas import neutralised
+
+ITEM = "item"
+"""In the column that says what a row is about: a single item."""
+FEW = 400
+"""A feature with more values than this makes no groups."""
+MOST_PROBLEMS = 6
+
+_WORDS = {
+    "applies_to": {"applies_to", "applies to", "about", "group"},
+    "target": {"target", "item", "item_id", "id", "which", "value"},
+    "minimum": {"minimum", "minimum_percent", "min", "at least", "at_least", "at least (%)", "minimum (%)"},
+    "maximum": {"maximum", "maximum_percent", "max", "at most", "at_most", "at most (%)", "maximum (%)"},
+}
+_ORDERS = {
+    1: ("target",),
+    2: ("target", "minimum"),
+    3: ("target", "minimum", "maximum"),
+    4: ("applies_to", "target", "minimum", "maximum"),
+}
+
+
+@dataclass(frozen=True)
+class ReadPromises:
+    """What a table says.
+
+    Attributes
+    ----------
+    promises : tuple of Promise
+    problems : tuple of str
+        Rows that were left out, each with the reason.
+    """
+
+    promises: tuple[Promise, ...]
+    problems: tuple[str, ...]
+
+
+def group_columns(catalogue: pd.DataFrame) -> list[str]:
+    """Features of the items that make groups: shared by several items, with few values."""
+    found = []
+    for name in catalogue.columns:
+        if name == "title":
+            continue
+        different = catalogue[name].nunique()
+        if 1 < different <= min(FEW, max(2, len(catalogue) // 2)):
+            found.append(str(name))
+    return found
+
+
+def group_values(catalogue: pd.DataFrame, group: str) -> list[str]:
+    """The values of a feature, the most frequent first."""
+    return [str(v) for v in catalogue[group].dropna().astype(str).value_counts().index]
+
+
+def table_of(promises: Iterable[Promise], catalogue: pd.DataFrame) -> pd.DataFrame:
+    """Promises as they are edited: applies_to, target, minimum and maximum in percent, items (how many)."""
+    rows = [
+        {
+            "applies_to": p.group or ITEM,
+            "target": p.target,
+            "minimum": None if p.minimum is None else 100 * p.minimum,
+            "maximum": None if p.maximum is None else 100 * p.maximum,
+            "items": len(members(p, catalogue)),
+        }
+        for p in promises
+    ]
+    frame = pd.DataFrame(rows, columns=["applies_to", "target", "minimum", "maximum", "items"])
+    return frame.astype({"applies_to": object, "target": object, "minimum": float, "maximum": float, "items": int})
+
+
+def from_table(frame: pd.DataFrame, catalogue: pd.DataFrame) -> ReadPromises:
+    """Promises of an edited table; rows that say nothing yet are passed over."""
+    rows = [
+        (i + 1, {k: ("" if pd.isna(v) else str(v)) for k, v in row.items() if k in _WORDS})
+        for i, row in enumerate(frame.to_dict("records"))
+    ]
+    return _read(rows, catalogue)
+
+
+def from_text(text: str, catalogue: pd.DataFrame) -> ReadPromises:
+    """Promises of pasted or uploaded rows: target, minimum % and maximum %, with or without a header.
+
+    Cells are parted by tabs, semicolons or commas; a fourth column in front says what the target is ("item" or a
+    feature of the items). Targets are ids or titles.
+    """
+    lines = [line for line in text.lstrip("\ufeff").splitlines() if line.strip()]
+    if not lines:
+        return ReadPromises((), ("There is nothing to read.",))
+    delimiter = next((d for d in ("\t", ";", ",") if d in lines[0]), ",")
+    cells = [[_cell(c) for c in row] for row in csv.reader(lines, delimiter=delimiter)]
+    order = _header(cells[0])
+    body = cells[1:] if order else cells
+    rows = []
+    for i, row in enumerate(body):
+        names = order or _ORDERS.get(min(len(row), 4), ())
+        rows.append((i + (2 if order else 1), {n: v for n, v in zip(names, row, strict=False) if n}))
+    return _read(rows, catalogue)
+
+
+def to_csv(promises: Iterable[Promise], catalogue: pd.DataFrame) -> bytes:
+    """The same table as a file; cells that a spreadsheet would run are made harmless, and read back as they were."""
+    table = table_of(promises, catalogue)
+    single = table["applies_to"] == ITEM
+    titles = table["target"].map(catalogue["title"].astype(str)).where(single).fillna("")
+    safe = [
+        neutralised(pa.array(list(column), pa.string()))[0].to_pylist()
+        for column in (table["applies_to"], table["target"], titles)
+    ]
+    numbers = [["" if pd.isna(v) else f"{v:.6g}" for v in table[c]] for c in ("minimum", "maximum")]
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["applies_to", "target", "title", "minimum_percent", "maximum_percent"])
+    writer.writerows(zip(*safe, *numbers, strict=True))
+    return out.getvalue().encode()
+
+
+def _header(row: list[str]) -> tuple[str, ...]:
+    """The meaning of every column when the first row names them."""
+    names = tuple(next((name for name, words in _WORDS.items() if cell.lower().strip() in words), "") for cell in row)
+    return names if "target" in names and ("minimum" in names or "maximum" in names) else ()
+
+
+def _cell(text: str) -> str:
+    """A cell without the apostrophe that keeps a spreadsheet from running it."""
+    text = text.strip()
+    return text[1:] if re.match(r"'[\s\"'`]*[=+\-@\uff1d\uff0b\uff0d\uff20]", text) else text
+
+
+def _read(rows: list[tuple[int, dict[str, str]]], catalogue: pd.DataFrame) -> ReadPromises:
+    found, problems = [], []
+    titles = _titles(catalogue)
+    for number, row in rows:
+        target, group = row.get("target", "").strip(), row.get("applies_to", "").strip()
+        group = "" if group.lower() in ("", ITEM) else group
+        if not target:
+            continue
+        try:
+            low, high = _share(row.get("minimum", "")), _share(row.get("maximum", ""))
+        except ValueError as error:
+            problems.append(f"Row {number}, {target}: {error}")
+            continue
+        if not group and target not in catalogue.index:
+            target = titles.get(target.lower(), target)
+        promise = Promise(target, group, low, high)
+        if not len(members(promise, catalogue)):
+            problems.append(f"Row {number}: there is no {group or ITEM} {target} among the items of this model.")
+        elif low is not None and high is not None and low > high:
+            problems.append(f"Row {number}, {target}: the minimum is above the maximum.")
+        elif low is not None or high is not None:
+            found.append(promise)
+    if len(problems) > MOST_PROBLEMS:
+        rest = len(problems) - MOST_PROBLEMS
+        problems = [*problems[:MOST_PROBLEMS], f"… and {rest:,} more rows."]
+    return ReadPromises(tuple(found), tuple(problems))
+
+
+def _titles(catalogue: pd.DataFrame) -> dict[str, str]:
+    """Ids by title in lower case, where a title belongs to one item only."""
+    lower = catalogue["title"].astype(str).str.lower()
+    unique = ~lower.duplicated(keep=False)
+    return dict(zip(lower[unique], catalogue.index[unique].astype(str), strict=True))
+
+
+def _share(text: str) -> float | None:
+    """A percentage as a share: "0.5", "0,5 %" or nothing."""
+    text = text.replace("%", "").replace("\N{NARROW NO-BREAK SPACE}", "").replace("\N{NO-BREAK SPACE}", "").strip()
+    if not text or text.lower() in ("nan", "none", "–", "-"):
+        return None
+    try:
+        value = float(text.replace(",", "."))
+    except ValueError:
+        raise ValueError(f"“{text}” is no percentage.") from None
+    if not 0 <= value <= 100:
+        raise ValueError(f"{value:g} % is not between 0 and 100.")
+    return round(value / 100, 9)

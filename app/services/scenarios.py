@@ -1,0 +1,313 @@
+"""Saved plans: kept, named, cloned, put away, and set side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import pandas as pd
+
+from app.services.data import describe_split
+from app.services.owner import change, workspace
+from app.services.planning import PlanResult, catalogue_of, items_of, kept_of, request_of, stored
+from app.services.requests import PlanRequest, constraints
+from rim_core.audiences import plan_pairs
+from rim_core.errors import ConstraintError, RimError
+from rim_core.storage import DatasetInfo, Scenario
+
+MOST = 4
+"""Plans side by side."""
+
+
+def scenarios(info: DatasetInfo, *, archived: bool = False) -> list[Scenario]:
+    """Saved plans of a dataset, the latest first."""
+    return workspace().scenarios(info.name, archived=archived)
+
+
+def find_scenario(scenario_id: str) -> Scenario | None:
+    """A saved plan by its id, put away or not."""
+    try:
+        return workspace().scenario(scenario_id)
+    except RimError:
+        return None
+
+
+def save_plan(result: PlanResult, name: str) -> Scenario:
+    """Keep a plan with its promises, certificate, figures and everything it delivers."""
+    made = result.made
+    if made is None:
+        raise ConstraintError("This plan is saved already: it can be found under its name.")
+    with change() as opened:
+        info = opened.model_info(result.request.model_id)
+        return opened.save_scenario(
+            name,
+            dataset=opened.dataset(info.dataset, info.dataset_version),
+            split=info.split,
+            model_id=info.id,
+            constraints=constraints(result.request, catalogue_of(info.id)).to_dict(),
+            seed=result.request.seed,
+            promises=made.plan.promises,
+            certificate=asdict(result.certificate),
+            metrics={
+                "offline": made.offline.to_dict(),
+                "online": result.online.to_dict(),
+                "promises": kept_of(result),
+            },
+            pairs={
+                "calibration": plan_pairs(made.plan.assignment, counts=result.counts),
+                "test": plan_pairs(made.delivered, counts=result.counts),
+            },
+        )
+
+
+def same_figures(result: PlanResult, scenario: Scenario) -> bool:
+    """Whether a plan computed again has the figures it was saved with (to the precision that threads leave)."""
+    before = scenario.certificate
+    return bool(
+        np.isclose(before["objective"], result.certificate.objective, rtol=1e-6)
+        and np.isclose(before["upper_bound"], result.certificate.upper_bound, rtol=1e-6)
+        and before["feasible"] == result.certificate.feasible
+    )
+
+
+def free_name(name: str, info: DatasetInfo) -> str:
+    """A name that no saved plan of the dataset has yet: "Spring", then "Spring (2)"."""
+    taken = {s.name for s in scenarios(info, archived=True)}
+    wanted, i = name, 2
+    while wanted in taken:
+        wanted, i = f"{name} ({i})", i + 1
+    return wanted
+
+
+def rename(scenario_id: str, name: str) -> None:
+    """Give a saved plan another name.
+
+    Raises
+    ------
+    ConstraintError
+        The name is empty.
+    """
+    if not name.strip():
+        raise ConstraintError("A plan needs a name: write one.")
+    with change() as opened:
+        opened.update_scenario(scenario_id, name=name.strip())
+
+
+def note(scenario_id: str, text: str) -> None:
+    """Write something beside a saved plan."""
+    with change() as opened:
+        opened.update_scenario(scenario_id, note=text.strip())
+
+
+def clone(scenario_id: str, name: str) -> Scenario:
+    """A copy of a saved plan under another name, with its figures and everything it delivers."""
+    with change() as opened:
+        kept = opened.scenario(scenario_id)
+        pairs = {
+            part: opened.cursor()
+            .execute(
+                """SELECT state, user_id, item_id, state_time, rank, score, expected FROM scenario_pairs
+                   WHERE scenario = ? AND part = ? ORDER BY rowid""",
+                [kept.id, part],
+            )
+            .to_arrow_table()
+            for part in ("calibration", "test")
+        }
+        return opened.save_scenario(
+            name,
+            dataset=opened.dataset(kept.dataset, kept.dataset_version),
+            split=kept.split,
+            model_id=kept.model_id,
+            constraints=kept.constraints,
+            seed=kept.seed,
+            promises=opened.scenario_items(kept.id),
+            certificate=kept.certificate,
+            metrics=kept.metrics,
+            pairs={part: table for part, table in pairs.items() if len(table)},
+            method=kept.method,
+            note=kept.note,
+        )
+
+
+def archive(scenario_id: str, *, archived: bool = True) -> None:
+    """Put a saved plan away, or take it back: what is away is listed no more, and nothing of it is lost."""
+    with change() as opened:
+        opened.update_scenario(scenario_id, archived=archived)
+
+
+def saved_plans(info: DatasetInfo, *, archived: bool = False) -> pd.DataFrame:
+    """Saved plans of a dataset, a row each, the latest first."""
+    rows = []
+    for scenario in scenarios(info, archived=archived):
+        online, request = scenario.metrics.get("online", {}), request_of(scenario)
+        rows.append(
+            {
+                "id": scenario.id,
+                "name": scenario.name,
+                "version": scenario.dataset_version,
+                "model": model_name(scenario.model_id),
+                "capacity": None if request is None else request.capacity,
+                "min_exposure": None if request is None else request.min_exposure,
+                "max_exposure": None if request is None else request.max_exposure,
+                "own": None if request is None else len(request.promises),
+                "feasible": bool(scenario.certificate.get("feasible")),
+                "objective": scenario.certificate.get("objective"),
+                "gap": scenario.certificate.get("gap"),
+                "precision": online.get("precision"),
+                "item_perplexity": online.get("item_perplexity"),
+                "archived": scenario.archived,
+                "note": scenario.note,
+                "created_at": scenario.created_at,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def model_name(model_id: str) -> str:
+    """Name of a model, or that it is there no more."""
+    try:
+        return workspace().model_info(model_id).name
+    except RimError:
+        return "(removed)"
+
+
+# -- side by side ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class SideBySide:
+    """Two to four saved plans.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Different from each other.
+    asked, came : DataFrame
+        What was promised and what came of it: label, kind ("text", "count", "share", "decimal"), one column a plan
+        (value_0, value_1 …) and ``differs``.
+    items : DataFrame
+        item_id, title, delivered_i, minimum_i, cost_i, and spread: the largest difference of the deliveries.
+    points : DataFrame
+        name, item_perplexity, precision, for a chart.
+    unread : tuple of str
+        Names of plans whose items cannot be shown here.
+    same_data : bool
+        Whether all were made on the same dataset version and windows.
+    """
+
+    names: tuple[str, ...]
+    asked: pd.DataFrame
+    came: pd.DataFrame
+    items: pd.DataFrame
+    points: pd.DataFrame
+    unread: tuple[str, ...]
+    same_data: bool
+
+
+def side_by_side(ids: Sequence[str]) -> SideBySide:
+    """Set saved plans beside each other, in the order given.
+
+    Raises
+    ------
+    ConstraintError
+        Fewer than two or more than four.
+    """
+    if not 2 <= len(ids) <= MOST:
+        raise ConstraintError(f"Choose two to {MOST} plans to compare; {len(ids)} were chosen.")
+    opened = workspace()
+    found = [opened.scenario(i) for i in ids]
+    names = _different([s.name for s in found])
+    results = [_read(s) for s in found]
+    read = [(name, r) for name, r in zip(names, results, strict=True) if r is not None]
+    items = items_of([r for _, r in read])
+    if len(items):
+        delivered = items[[c for c in items if c.startswith("delivered_")]]
+        items["spread"] = delivered.max(axis=1) - delivered.min(axis=1)
+        items = items.sort_values(["spread", "item_id"], ascending=[False, True], ignore_index=True)
+    online = [s.metrics.get("online", {}) for s in found]
+    points = pd.DataFrame(
+        {
+            "name": names,
+            "item_perplexity": [o.get("item_perplexity") for o in online],
+            "precision": [o.get("precision") for o in online],
+        }
+    ).dropna()
+    return SideBySide(
+        names=names,
+        asked=_rows([_asked(s) for s in found]),
+        came=_rows([_came(s, r) for s, r in zip(found, results, strict=True)]),
+        items=items,
+        points=points,
+        unread=tuple(name for name, r in zip(names, results, strict=True) if r is None),
+        same_data=len({(s.dataset, s.dataset_version, str(sorted(s.split.items()))) for s in found}) == 1,
+    )
+
+
+def _read(scenario: Scenario) -> PlanResult | None:
+    """A plan with its items; None where its data or its model are there no more."""
+    try:
+        return stored(scenario)
+    except RimError:
+        return None
+
+
+Figure = tuple[str, object]
+"""How a figure is shown, and the figure."""
+
+
+def _asked(scenario: Scenario) -> dict[str, Figure]:
+    request: PlanRequest | None = request_of(scenario)
+    return {
+        "Dataset": ("text", f"{scenario.dataset} v{scenario.dataset_version}"),
+        "Windows": ("text", describe_split(scenario.split)),
+        "Model": ("text", f"{model_name(scenario.model_id)} · {scenario.model_id[:6]}"),
+        "Items for each user (K)": ("count", request.capacity if request else scenario.constraints.get("capacity")),
+        "Every item at least (β)": ("share", request.min_exposure if request else None),
+        "No item more than (β′)": ("share", request.max_exposure if request else None),
+        "Promises of their own": ("count", len(request.promises) if request else None),
+        "Seed": ("count", scenario.seed),
+    }
+
+
+def _came(scenario: Scenario, result: PlanResult | None) -> dict[str, Figure]:
+    c, online = scenario.certificate, scenario.metrics.get("online", {})
+    outlook = result.items["outlook"].value_counts() if result is not None else {}
+    promised = result.promises if result is not None else None
+    return {
+        "Expected interactions": ("decimal", c.get("objective")),
+        "Given up for the promises": ("share", result.cost_of_promises if result is not None else None),
+        "Upper bound for any such plan": ("decimal", c.get("upper_bound")),
+        "Gap (how far from the optimum, at most)": ("share", c.get("gap")),
+        "Items with a promise": ("count", promised),
+        "Promises kept in the plan": ("count", promised - result.broken if promised and result else promised),
+        "Promises kept when delivered": ("count", promised - result.broken_online if promised and result else promised),
+        "Likely to be kept again": ("count", int(outlook.get("likely", 0)) if result is not None else None),
+        "Likely, but takes from others": ("count", int(outlook.get("takes", 0)) if result is not None else None),
+        "Unlikely": ("count", int(outlook.get("unlikely", 0)) if result is not None else None),
+        "User-states that lose relevance": ("share", result.losers.worse if result and result.losers else None),
+        "Precision in the test window": ("decimal", online.get("precision")),
+        "Items reached (perplexity)": ("count", online.get("item_perplexity")),
+        "User-states reached (perplexity)": ("count", online.get("user_perplexity")),
+    }
+
+
+def _rows(columns: list[dict[str, Figure]]) -> pd.DataFrame:
+    rows = []
+    for label in columns[0]:
+        values = [c[label][1] for c in columns]
+        row: dict[str, object] = {"label": label, "kind": columns[0][label][0]}
+        row |= {f"value_{i}": v for i, v in enumerate(values)}
+        row["differs"] = any(v != values[0] for v in values[1:])
+        rows.append(row)
+    return pd.DataFrame(rows, dtype=object)
+
+
+def _different(names: Sequence[str]) -> tuple[str, ...]:
+    """Names that can be told apart."""
+    seen: dict[str, int] = {}
+    out = []
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        out.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
+    return tuple(out)

@@ -1,0 +1,253 @@
+"""Compare: saved plans side by side, named, cloned, put away, and sent as a link."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pandas as pd
+import streamlit as st
+
+from app import services
+from app.ui import charts, messages, plan_charts, tables
+from app.ui.tables import Column
+from app.views import frame
+
+PLANS = "plans"
+"""Word in an address that names the plans compared."""
+SHOWN = 15
+"""Items in the chart of differences."""
+
+
+def page() -> None:
+    """The saved plans, and two to four of them beside each other."""
+    messages.title("Compare", "Saved plans side by side: what was promised, what it cost, who got what.")
+    info = frame.dataset()
+    rows = services.saved_plans(info) if info is not None else pd.DataFrame()
+    away = services.saved_plans(info, archived=True) if info is not None else pd.DataFrame()
+    if info is None or away.empty:
+        body = "Add a dataset first." if info is None else "Set promises under Plan, save two plans, and compare them."
+        messages.empty("No saved plan yet", body, icon=":material/compare_arrows:")
+        target, label = ("views/data.py", "Go to Data") if info is None else ("views/plan.py", "Go to Plan")
+        st.page_link(target, label=label, icon=":material/arrow_forward:")
+        return
+    _undo()
+    with messages.guard(services.Problem, "list the saved plans"):
+        shown = st.toggle("Show archived plans too", key="compare-archived") or rows.empty
+        listed = away if shown else rows
+        chosen = _choose(listed, away)
+        _manage(info, away, chosen)
+    with messages.guard(services.Problem, "compare the plans"):
+        if len(chosen) < 2:
+            st.info(
+                f"Choose two to {services.MOST} plans above to set them side by side.", icon=":material/arrow_upward:"
+            )
+        else:
+            _side_by_side(services.side_by_side(chosen), chosen)
+
+
+# -- choosing ------------------------------------------------------------------------------------------------
+
+
+def _choose(listed: pd.DataFrame, known: pd.DataFrame) -> list[str]:
+    """Which plans stand beside each other; part of the address."""
+    names = dict(zip(known["id"], known["name"], strict=True))
+    linked = st.query_params.get(PLANS)
+    if linked and st.session_state.get("compare-linked") != linked:
+        st.session_state["compare-plans"] = [i for i in linked.split(",") if i in names][: services.MOST]
+    offered = list(dict.fromkeys([*listed["id"], *st.session_state.get("compare-plans", [])]))
+    offered = [i for i in offered if i in names]
+    if "compare-plans" in st.session_state:
+        st.session_state["compare-plans"] = [i for i in st.session_state["compare-plans"] if i in names]
+    else:
+        st.session_state["compare-plans"] = list(listed["id"][:2])
+    chosen = st.multiselect(
+        "Plans side by side",
+        offered,
+        format_func=names.__getitem__,
+        max_selections=services.MOST,
+        key="compare-plans",
+        persist_state="session",
+        help="Two to four; the order here is the order of the columns.",
+    )
+    if chosen:
+        st.query_params[PLANS] = ",".join(chosen)
+    else:
+        st.query_params.pop(PLANS, None)
+    st.session_state["compare-linked"] = ",".join(chosen)
+    columns = {
+        "name": Column("Plan"),
+        "model": Column("Model"),
+        "version": Column("Data version", "count"),
+        "capacity": Column("K", "count", "Items for each user"),
+        "min_exposure": Column("β", "share", "Promised minimum, share of user-states"),
+        "max_exposure": Column("β′", "share", "Promised maximum, share of user-states"),
+        "own": Column("Own promises", "count", "Items and groups with a promise of their own"),
+        "feasible": Column("All kept", "yes", "Whether every promise is kept on the planned user-states"),
+        "objective": Column("Expected interactions", "count"),
+        "gap": Column("Gap", "share", "How far from the optimum the plan can be"),
+        "precision": Column("Precision", "decimal", "Interactions per delivery, in the test window"),
+        "item_perplexity": Column("Items reached", "count", "Effective number (perplexity), in the test window"),
+        "archived": Column("Archived", "yes"),
+        "note": Column("Note"),
+        "created_at": Column("Saved", "time"),
+    }
+    if not listed["archived"].any():
+        del columns["archived"]
+    if not listed["note"].str.len().any():
+        del columns["note"]
+    tables.show(listed, columns, "saved-plans", rows=8)
+    return list(chosen)
+
+
+# -- one plan ------------------------------------------------------------------------------------------------
+
+
+def _manage(info: services.DatasetInfo, known: pd.DataFrame, chosen: list[str]) -> None:
+    """Open, rename, note, clone, put away, send one plan."""
+    names = dict(zip(known["id"], known["name"], strict=True))
+    with st.expander("Rename, clone, archive or send a plan", icon=":material/edit:", key="compare-manage"):
+        first = chosen[0] if chosen else next(iter(names))
+        plan = st.selectbox(
+            "Plan", list(names), list(names).index(first), format_func=names.__getitem__, key=f"manage-{first}"
+        )
+        row = known[known["id"] == plan].iloc[0]
+        naming, noting = st.columns(2)
+        name = naming.text_input("Name", row["name"], key=f"rename-{plan}-{row['name']}", max_chars=120)
+        text = noting.text_input("Note", row["note"], key=f"note-{plan}-{row['note']}", max_chars=400)
+        with st.container(horizontal=True, vertical_alignment="center"):
+            changed = name.strip() != row["name"] or text.strip() != row["note"]
+            if st.button("Keep the changes", icon=":material/save:", key="manage-keep", disabled=not changed):
+                if name.strip() != row["name"]:
+                    services.rename(plan, name)
+                    _can_undo("renaming it", partial(services.rename, plan, row["name"]))
+                if text.strip() != row["note"]:
+                    services.note(plan, text)
+                st.rerun()
+            if st.button("Clone", icon=":material/content_copy:", key="manage-clone"):
+                copy = services.clone(plan, services.free_name(row["name"], info))
+                _can_undo(f"cloning “{row['name']}”", partial(services.archive, copy.id))
+                st.rerun()
+            label, icon = ("Take back", "unarchive") if row["archived"] else ("Archive", "archive")
+            if st.button(label, icon=f":material/{icon}:", key="manage-archive"):
+                services.archive(plan, archived=not row["archived"])
+                if not row["archived"]:
+                    st.session_state["compare-drop"] = plan
+                done = "taking back" if row["archived"] else "archiving"
+                _can_undo(f"{done} “{row['name']}”", partial(services.archive, plan, archived=bool(row["archived"])))
+                st.rerun()
+            query = {"scenario": plan, "dataset": f"{info.name} v{row['version']}"}
+            st.page_link("views/plan.py", label="Open under Plan", icon=":material/tune:", query_params=query)
+        st.caption("A link that opens exactly this plan: its data version, model, promises and seed.")
+        st.code(frame.address("plan", **query), language=None)
+
+
+def _can_undo(what: str, how: partial[None]) -> None:
+    """Offer to take the last change back."""
+    st.session_state["compare-undo"] = (what, how)
+    st.session_state.pop("compare-redo", None)
+
+
+def _undo() -> None:
+    """The last change to a saved plan, to be taken back with one press."""
+    dropped = st.session_state.pop("compare-drop", None)
+    if dropped is not None:
+        kept = [i for i in st.session_state.get("compare-plans", []) if i != dropped]
+        st.session_state["compare-plans"] = kept
+    offered = st.session_state.get("compare-undo")
+    if offered is None:
+        return
+    what, how = offered
+    if st.button(f"Undo {messages.plain(what)}", icon=":material/undo:", key="compare-undo-go"):
+        how()
+        st.session_state.pop("compare-undo")
+        st.rerun()
+
+
+# -- side by side ----------------------------------------------------------------------------------------------
+
+
+def _side_by_side(found: services.SideBySide, chosen: list[str]) -> None:
+    if not found.same_data:
+        st.warning(
+            "These plans were made on different events or windows: their figures cannot be compared one to one.",
+            icon=":material/warning:",
+        )
+    if found.unread:
+        names = ", ".join(messages.plain(n) for n in found.unread)
+        st.info(
+            f"The items of {names} cannot be shown: the data or the model are here no more.", icon=":material/info:"
+        )
+    only = st.toggle("Only what differs", key="compare-only")
+    asked, came = st.columns(2, gap="large")
+    for cell, heading, rows in ((asked, "What was promised", found.asked), (came, "What came of it", found.came)):
+        with cell:
+            st.subheader(heading, anchor=False)
+            _figures(rows[rows["differs"].astype(bool)] if only else rows, found.names)
+    left, right = st.columns([2, 3], gap="large")
+    with left:
+        st.subheader("Relevance against reach", anchor=False)
+        charts.show(
+            plan_charts.plans(found.points), "compare-points", "Precision against items reached, one mark a plan"
+        )
+    with right:
+        _items(found)
+    st.caption("A link that opens this comparison:")
+    st.code(
+        frame.address("compare", plans=",".join(chosen), dataset=st.session_state.get("dataset", "")), language=None
+    )
+
+
+def _figures(rows: pd.DataFrame, names: tuple[str, ...]) -> None:
+    """Figures as a table, a column a plan; what differs is marked."""
+    if rows.empty:
+        st.caption("No difference here.")
+        return
+    shown = pd.DataFrame(
+        {"": [("● " if d else "") + label for d, label in zip(rows["differs"], rows["label"], strict=True)]}
+    )
+    for i, name in enumerate(names):
+        shown[messages.plain(name)] = [
+            messages.plain(_value(kind, value)) for kind, value in zip(rows["kind"], rows[f"value_{i}"], strict=True)
+        ]
+    st.table(shown.set_index(""))
+
+
+def _value(kind: str, value: object) -> str:
+    """A figure as people read it."""
+    if value is None or isinstance(value, str):
+        return messages.NONE if value is None else value
+    number = float(str(value))
+    if kind == "share":
+        return messages.percent(number, 2 if number < 0.1 else 1)
+    return messages.count(number) if kind == "count" else messages.decimal(number, 5)
+
+
+def _items(found: services.SideBySide) -> None:
+    st.subheader("Who gets more, who gets less", anchor=False)
+    names = tuple(n for n in found.names if n not in found.unread)
+    if len(names) < 2 or found.items.empty:
+        st.caption("The items of fewer than two of these plans can be shown.")
+        return
+    different = found.items[found.items["spread"] > 0]
+    if different.empty:
+        st.success("Every item reaches just as many user-states under each of these plans.", icon=":material/equal:")
+        return
+    st.caption(
+        f"{messages.count(len(different), 'items')} of {messages.count(len(found.items))} differ; "
+        f"the {min(SHOWN, len(different))} that differ most:"
+    )
+    charts.show(
+        plan_charts.differences(different.head(SHOWN), names),
+        "compare-items",
+        "User-states delivered of the items that differ most, one mark a plan",
+    )
+    with st.expander("Show all items as a table", icon=":material/table:"):
+        columns = {"title": Column("Item"), "item_id": Column("Id"), "spread": Column("Difference", "count")}
+        for i, name in enumerate(names):
+            columns[f"delivered_{i}"] = Column(f"{name}: delivered", "count")
+            columns[f"minimum_{i}"] = Column(f"{name}: at least", "count")
+            columns[f"cost_{i}"] = Column(f"{name}: cost of one more", "decimal")
+        tables.paged(found.items, columns, "compare-table", search=("title", "item_id"))
+
+
+page()

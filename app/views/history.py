@@ -1,0 +1,155 @@
+"""What was promised before: undo and redo, and links that open a plan exactly as it was."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app import services
+from app.ui import messages
+from app.views import frame
+
+STEPS = 60
+"""Requests remembered."""
+LONGEST = 1_800
+"""Characters of a description in an address; a longer one is a link only once the plan is saved."""
+TABLE = "plan-own-promises"
+VERSION = "plan-own-version"
+
+
+def put(request: services.PlanRequest) -> None:
+    """Put a request on the sliders and into the table (before they are drawn, or in a callback)."""
+    state = st.session_state
+    state.pop("plan-again-of", None)
+    state["plan-model"] = request.model_id
+    state["plan-capacity"] = request.capacity
+    state["plan-least"] = state["plan-least-room"] = 100 * request.min_exposure
+    state["plan-least-of"] = request.model_id
+    state["plan-limited"] = request.max_exposure is not None
+    if request.max_exposure is not None:
+        state["plan-most"] = 100 * request.max_exposure
+    state["plan-seed"] = request.seed
+    put_promises(request.promises)
+
+
+def put_promises(promises: tuple[services.Promise, ...]) -> None:
+    """Put promises of single items and groups into the table; it is drawn anew."""
+    st.session_state[TABLE] = promises
+    st.session_state[VERSION] = st.session_state.get(VERSION, 0) + 1
+
+
+def open_scenario(scenario_id: str) -> None:
+    """Put a saved plan on the sliders."""
+    scenario = services.find_scenario(scenario_id)
+    request = None if scenario is None else services.request_of(scenario)
+    if request is None:
+        st.toast("This plan makes promises that cannot be shown here. Its figures stand under Compare.")
+    else:
+        put(request)
+
+
+# -- links ---------------------------------------------------------------------------------------------------
+
+
+def follow_link(models: list[services.ModelInfo]) -> None:
+    """Open what the address names or describes, once.
+
+    Raises
+    ------
+    services.Problem
+        The plan is here no more, or the description is damaged.
+    """
+    named, described = st.query_params.get(frame.SCENARIO), st.query_params.get(frame.PLAN)
+    wanted = named or described
+    if wanted is None or st.session_state.get("plan-link") == wanted:
+        return
+    st.session_state["plan-link"] = wanted
+    if named:
+        scenario = services.find_scenario(named)
+        if scenario is None:
+            messages.problem(
+                f"The plan {messages.plain(named)} is not in this workspace: it was made in another one, or the link "
+                "was cut off. Choose one of the saved plans instead."
+            )
+            return
+        request = services.request_of(scenario)
+    else:
+        request = services.PlanRequest.from_token(described or "")
+    if request is None:
+        messages.problem("This plan makes promises that cannot be shown here. Its figures stand under Compare.")
+    elif request.model_id not in {m.id for m in models}:
+        messages.problem(
+            f"The model of this plan ({messages.plain(request.model_id)}) is not among the models of this dataset: "
+            "it was removed, or the link belongs to another dataset. Choose the dataset in the side bar."
+        )
+    else:
+        put(request)
+
+
+def keep_link(request: services.PlanRequest, result: services.PlanResult | None) -> None:
+    """Keep the address in step, so that reloading or sending it opens this very plan."""
+    if result is not None and result.saved is not None:
+        word, other, value = frame.SCENARIO, frame.PLAN, result.saved.id
+    else:
+        word, other, value = frame.PLAN, frame.SCENARIO, request.token()
+    if other in st.query_params:
+        del st.query_params[other]
+    if len(value) <= LONGEST:
+        st.query_params[word] = value
+        st.session_state["plan-link"] = value
+    elif word in st.query_params:
+        del st.query_params[word]
+
+
+# -- undo and redo ---------------------------------------------------------------------------------------------
+
+
+def remember(request: services.PlanRequest) -> None:
+    """A request that is shown now; what was undone before is forgotten when it is another one."""
+    past = st.session_state.setdefault("plan-past", [])
+    if past and past[-1] == request:
+        return
+    if st.session_state.pop("plan-stepping", False) and past:
+        past[-1] = request  # sliders may round what was put on them
+        return
+    past.append(request)
+    del past[:-STEPS]
+    st.session_state["plan-future"] = []
+
+
+def buttons() -> None:
+    """Undo and redo."""
+    past, future = st.session_state.get("plan-past", []), st.session_state.get("plan-future", [])
+    with st.container(horizontal=True, gap="small", key="plan-steps"):
+        st.button(
+            "Undo",
+            icon=":material/undo:",
+            key="plan-undo",
+            on_click=_step_back,
+            disabled=len(past) < 2,
+            help=f"Back to {messages.plain(past[-2].describe())}" if len(past) > 1 else "Nothing to undo yet",
+        )
+        st.button(
+            "Redo",
+            icon=":material/redo:",
+            key="plan-redo",
+            on_click=_step_forth,
+            disabled=not future,
+            help=f"Forth to {messages.plain(future[-1].describe())}" if future else "Nothing to redo",
+        )
+
+
+def _step_back() -> None:
+    past = st.session_state.get("plan-past", [])
+    if len(past) > 1:
+        st.session_state.setdefault("plan-future", []).append(past.pop())
+        st.session_state["plan-stepping"] = True
+        put(past[-1])
+
+
+def _step_forth() -> None:
+    future = st.session_state.get("plan-future", [])
+    if future:
+        request = future.pop()
+        st.session_state["plan-past"].append(request)
+        st.session_state["plan-stepping"] = True
+        put(request)

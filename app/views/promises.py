@@ -1,0 +1,295 @@
+"""The promises of a plan: sliders for all items, a table for single items and groups."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import streamlit as st
+
+from app import services
+from app.ui import messages
+from app.views import history
+
+if TYPE_CHECKING:
+    from streamlit.elements.lib.column_types import ColumnConfig
+
+LISTED = 5_000
+"""Items up to which a list offers them; of more, ids or titles are typed."""
+
+
+# -- for all items ---------------------------------------------------------------------------------------------
+
+
+def sliders(models: list[services.ModelInfo]) -> services.PlanRequest:
+    """The sliders; a model of its own begins with promises that its items and user-states have places for."""
+    names = {m.id: m for m in models}
+    if st.session_state.get("plan-model") not in names:
+        st.session_state["plan-model"] = services.best_model(models)
+    chosen = st.selectbox(
+        "Scores of",
+        list(names),
+        format_func=lambda i: services.model_label(names[i]),
+        key="plan-model",
+        persist_state="session",
+        help="The model whose expected interactions are planned with.",
+    )
+    services.warm_up(chosen)
+    size = services.plan_size(chosen)
+    _begin("plan-capacity", min(10, size.items), 1, min(100, size.items))
+    capacity = st.slider(
+        "Items for each user (K)",
+        1,
+        max(2, min(100, size.items)),
+        key="plan-capacity",
+        persist_state="session",
+        help="How many items each user-state can get at most. As a share of all items it is the paper's α.",
+    )
+    st.caption(f"α = {messages.percent(capacity / size.items, 2)} of {messages.count(size.items, 'items')}")
+    end = _least_range(chosen, size, capacity)
+    least = st.slider(
+        "Every item reaches at least (β)",
+        0.0,
+        end,
+        step=0.01 if end <= 10 else 0.1,
+        format="%.2f %%" if end <= 10 else "%.1f %%",
+        key="plan-least",
+        persist_state="session",
+        help="Share of the user-states that each item is promised.",
+    )
+    most = None
+    if st.toggle("Limit the popular items", key="plan-limited", persist_state="session"):
+        _begin("plan-most", 20.0, 1.0, 100.0)
+        most = st.slider(
+            "No item reaches more than (β′)",
+            1.0,
+            100.0,
+            step=1.0,
+            format="%.0f %%",
+            key="plan-most",
+            persist_state="session",
+            help="Share of the user-states that no item may exceed.",
+        )
+    seed = int(st.session_state.get("plan-seed", 0))
+    share = None if most is None else round(most / 100, 6)
+    return services.PlanRequest(chosen, capacity, round(least / 100, 6), share, seed)
+
+
+def _least_range(model_id: str, size: services.PlanSize, capacity: int) -> float:
+    """Upper end of the slider for the minimum exposure; its value begins anew with every model and stays within.
+
+    A slider whose range changes is another one to Streamlit: its value is then said explicitly.
+    """
+    end = max(size.slider_end(capacity), float(st.session_state.get("plan-least-room", 0.0)))
+    value = float(st.session_state.get("plan-least", 0.0))
+    if st.session_state.get("plan-least-of") != model_id:
+        value = size.half_of_places(capacity)
+    if st.session_state.get("plan-least-of") != model_id or st.session_state.get("plan-least-end") != end:
+        st.session_state["plan-least"] = min(value, end)
+    st.session_state["plan-least-of"], st.session_state["plan-least-end"] = model_id, end
+    return end
+
+
+def _begin(key: str, value: float, low: float, high: float) -> None:
+    """A slider's value when it is first shown, and when what it was left at does not fit any more."""
+    kept = st.session_state.get(key)
+    if kept is None or not low <= kept <= high:
+        st.session_state[key] = value
+
+
+def places(request: services.PlanRequest) -> None:
+    """What the promises ask for, in places; said at once, before anything is planned."""
+    size = services.plan_size(request.model_id)
+    total = size.states * request.capacity
+    promised = services.promised_places(request)
+    if not promised:
+        st.caption(f"No minimum is promised: the {messages.short(total)} places go where most is expected.")
+        return
+    if request.promises:
+        st.caption(
+            f"Promised: {messages.count(promised)} deliveries, {messages.percent(promised / total, 0)} of the "
+            f"{messages.short(total)} places."
+        )
+    else:
+        st.caption(
+            f"Each of {messages.count(size.items, 'items')} is promised "
+            f"{messages.count(size.promised(request.min_exposure), 'user-states')}: together "
+            f"{messages.percent(promised / total, 0)} of the {messages.short(total)} places."
+        )
+    if promised > total:
+        _too_much(request, size)
+
+
+def _too_much(request: services.PlanRequest, size: services.PlanSize) -> None:
+    """More promised than there are places: how much would fit, each way out a button."""
+    fits = f"β of at most {messages.percent(size.fitting_exposure(request.capacity), 2)} or "
+    text = fits if not request.promises else "smaller minimums or "
+    st.warning(
+        f"These promises ask for more places than there are. They fit with {text}"
+        f"K of at least {messages.count(services.fitting_capacity(request))}.",
+        icon=":material/warning:",
+    )
+    ways_out(request, None, "places")
+
+
+def ways_out(request: services.PlanRequest, result: services.PlanResult | None, key: str) -> None:
+    """One button a relaxation."""
+    for i, way in enumerate(services.relaxations(request, result)):
+        st.button(
+            way.label,
+            icon=":material/build:",
+            key=f"relax-{key}-{i}",
+            on_click=history.put,
+            args=(way.request,),
+            help=f"Then: {messages.plain(way.request.describe())}. It can be undone.",
+        )
+
+
+# -- for single items and groups ---------------------------------------------------------------------------------
+
+
+def table(request: services.PlanRequest) -> services.PlanRequest:
+    """The editable table of promises that differ; the request with them.
+
+    What stands in the table is kept when the page is left, and drawn anew when it is changed from elsewhere.
+    """
+    catalogue = services.catalogue_of(request.model_id)
+    state = st.session_state
+    if state.get("plan-own-of", request.model_id) != request.model_id:
+        _carry_over(catalogue)
+    state["plan-own-of"] = request.model_id
+    promises: tuple[services.Promise, ...] = state.get(history.TABLE, ())
+    many = f" ({len(promises):,})" if promises else ""
+    label = f"Promises for single items and groups{many}"
+    with st.expander(label, icon=":material/table_edit:", key="plan-own"):
+        _add(catalogue)
+        promises = _editor(promises, catalogue)
+        _exchange(promises, catalogue)
+    state[history.TABLE] = promises
+    return replace(request, promises=promises)
+
+
+def _carry_over(catalogue: pd.DataFrame) -> None:
+    """Another model may know other items: promises about items it does not know are left out, and that is said."""
+    before = st.session_state.get(history.TABLE, ())
+    kept = tuple(p for p in before if services.covered(p, catalogue))
+    if len(kept) < len(before):
+        st.toast(
+            f"{messages.count(len(before) - len(kept), 'promises')} are about items that this model does not know."
+        )
+        history.put_promises(kept)
+
+
+def _add(catalogue: pd.DataFrame) -> None:
+    """One more promise, chosen from lists."""
+    groups = services.group_columns(catalogue)
+    about, which, low, high, go = st.columns([1.3, 2.4, 1, 1, 0.9], vertical_alignment="bottom")
+    kind = about.selectbox(
+        "About", [services.ITEM, *groups], key="own-kind", help="A single item, or all items that share a feature."
+    )
+    target: str | None
+    if kind != services.ITEM:
+        target = which.selectbox("Which", services.group_values(catalogue, kind), key=f"own-target-{kind}")
+    elif len(catalogue) <= LISTED:
+        titles = catalogue["title"].astype(str).to_dict()
+        target = which.selectbox(
+            "Which",
+            list(titles),
+            index=None,
+            format_func=lambda i: titles[i] if titles[i] == i else f"{titles[i]} · {i}",
+            placeholder="type a part of a title or id",
+            key="own-target",
+        )
+    else:
+        target = which.text_input("Which", placeholder="id or title", key="own-target-typed")
+    least = low.number_input("At least (%)", 0.0, 100.0, None, step=0.1, key="own-least", placeholder="–")
+    most = high.number_input("At most (%)", 0.0, 100.0, None, step=0.1, key="own-most", placeholder="–")
+    if go.button("Add", icon=":material/add:", key="own-add", width="stretch", disabled=not target):
+        group = "" if kind == services.ITEM else kind
+        row = pd.DataFrame([{"applies_to": group, "target": target, "minimum": least, "maximum": most}])
+        _take_in(services.promises_from_table(row, catalogue), catalogue, replace_all=False)
+
+
+def _editor(promises: tuple[services.Promise, ...], catalogue: pd.DataFrame) -> tuple[services.Promise, ...]:
+    """The table itself: cells can be edited, rows deleted, and ranges pasted from a spreadsheet."""
+    state = st.session_state
+    key = f"own-table-{state.get(history.VERSION, 0)}"
+    if key not in state:
+        state["plan-own-base"] = services.table_of(promises, catalogue)
+    if state["plan-own-base"].empty and not promises:
+        st.caption(
+            "None yet: every item has the promise of the sliders. Add one above, or paste rows from a spreadsheet."
+        )
+        return ()
+    edited: pd.DataFrame = st.data_editor(
+        state["plan-own-base"],
+        key=key,
+        num_rows="dynamic",
+        hide_index=True,
+        width="stretch",
+        column_config={
+            "applies_to": st.column_config.SelectboxColumn(
+                "About", options=[services.ITEM, *services.group_columns(catalogue)], default=services.ITEM
+            ),
+            "target": st.column_config.TextColumn("Which", help="Id or title of the item, or value of the feature"),
+            "minimum": _percent("At least"),
+            "maximum": _percent("At most"),
+            "items": st.column_config.NumberColumn("Items", disabled=True, help="How many items this is about"),
+        },
+    )
+    read = services.promises_from_table(edited, catalogue)
+    for text in read.problems:
+        st.warning(messages.plain(text), icon=":material/warning:")
+    return read.promises
+
+
+def _percent(label: str) -> ColumnConfig:
+    """A column of shares, in percent."""
+    return st.column_config.NumberColumn(
+        label, help="Share of the user-states", min_value=0.0, max_value=100.0, step=0.001, format="%.4g %%"
+    )
+
+
+def _exchange(promises: tuple[services.Promise, ...], catalogue: pd.DataFrame) -> None:
+    """Rows pasted, uploaded or taken away as a file."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        with st.popover("Paste or upload", icon=":material/content_paste:"):
+            st.caption(
+                "One row a promise: item, at least %, at most %. A fourth column in front names a feature for groups. "
+                "A header is welcome."
+            )
+            text = st.text_area("Rows", key="own-pasted", height=140, placeholder="COFFEE\t2.5\nbrand\tPrivate\t1\t30")
+            file = st.file_uploader("or a CSV file", type=["csv", "tsv", "txt"], key="own-file", max_upload_size=16)
+            every = st.toggle("Replace what is in the table", key="own-replace")
+            if st.button("Take in", type="primary", key="own-take", disabled=not (text.strip() or file)):
+                raw = file.getvalue().decode("utf-8-sig", errors="replace") if file is not None else text
+                _take_in(services.promises_from_text(raw, catalogue), catalogue, replace_all=every)
+        st.download_button(
+            "Download as CSV",
+            lambda: services.promises_to_csv(promises, catalogue),
+            file_name="promises.csv",
+            mime="text/csv",
+            on_click="ignore",
+            icon=":material/download:",
+            key="own-download",
+            disabled=not promises,
+        )
+        if st.button("Clear", icon=":material/delete_sweep:", key="own-clear", disabled=not promises):
+            history.put_promises(())
+            st.rerun()
+
+
+def _take_in(read: services.ReadPromises, catalogue: pd.DataFrame, *, replace_all: bool) -> None:
+    """Put what was read into the table, and say what was left out."""
+    for text in read.problems:
+        st.warning(messages.plain(text), icon=":material/warning:")
+    if read.promises:
+        before = () if replace_all else st.session_state.get(history.TABLE, ())
+        new = {(p.group, p.target): p for p in (*before, *read.promises)}
+        history.put_promises(tuple(new.values()))
+        st.toast(f"{messages.count(len(read.promises), 'promises')} taken in.", icon=":material/check:")
+        if not read.problems:
+            st.rerun()
+    elif not read.problems:
+        st.info("Say at least or at most how much.", icon=":material/arrow_upward:")

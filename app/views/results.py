@@ -1,0 +1,418 @@
+"""What becomes of a plan's promises: figures, deliveries, costs, who pays, the frontier, the proof."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal
+
+import pandas as pd
+import streamlit as st
+
+from app import services
+from app.ui import charts, messages, plan_charts, tables
+from app.ui.tables import Column
+from app.views import history, promises
+
+STAGES = {
+    "outlook": "What to expect",
+    "online": "Delivered online (test window)",
+    "planned": "Planned (calibration windows)",
+}
+VERDICTS = {"short": 0, "over": 1, "kept": 2}
+OUTLOOKS = {"unlikely": 0, "takes": 1, "likely": 2, "": 3}
+
+
+def show(result: services.PlanResult, stored: services.PlanResult | None = None) -> None:
+    """Everything about one plan; ``stored`` is the same plan as it was saved, when it was computed again."""
+    _verdict(result, stored)
+    headline(result)
+    names = [
+        ":material/local_shipping: Delivery",
+        ":material/sell: Price list",
+        ":material/group_remove: Who loses",
+        ":material/show_chart: Frontier",
+        ":material/verified: Certificate",
+    ]
+    delivery, costs, losers, frontier, certificate = st.tabs(names, key="plan-tabs")
+    with delivery, messages.guard(services.Problem, "show the deliveries"):
+        _delivery(result)
+    with costs, messages.guard(services.Problem, "show the prices"):
+        _costs(result)
+    with losers, messages.guard(services.Problem, "show who loses"):
+        _who_loses(result)
+    with frontier, messages.guard(services.Problem, "show the frontier"):
+        _frontier(result)
+    with certificate, messages.guard(services.Problem, "show the certificate"):
+        _certificate(result)
+
+
+def _verdict(result: services.PlanResult, stored: services.PlanResult | None) -> None:
+    """Where the figures come from, and what stands in the way of the promises."""
+    if result.saved is not None:
+        line, button = st.columns([4, 1], vertical_alignment="center")
+        line.caption(
+            f":material/bookmark: **{messages.plain(result.saved.name)}**, as it was saved "
+            f"{messages.ago(result.saved.created_at)}"
+        )
+        if button.button("Compute again", key="plan-compute-again", icon=":material/refresh:", width="stretch"):
+            st.session_state["plan-again-of"] = result.request.key
+            st.rerun()
+    elif stored is not None and stored.saved is not None:
+        same = services.same_figures(result, stored.saved)
+        text = "computed again with the same figures" if same else "computed again; its figures have changed since"
+        st.caption(f":material/bookmark: **{messages.plain(stored.saved.name)}** · {text}")
+    if not result.certificate.feasible:
+        _clash(result)
+    if not result.counts:
+        st.info(
+            "This model says what a user prefers, not how active she will be: its scores are shares of preference, "
+            "and their sum is no number of interactions. Choose a product such as GRU×HawkesPoisson for counts.",
+            icon=":material/info:",
+        )
+
+
+def _clash(result: services.PlanResult) -> None:
+    """Which promises clash, and ways out at one click."""
+    with st.container(border=True, key="plan-clash"):
+        shown, rest = result.problems[:3], len(result.problems) - 3
+        more = f"\n\n… and {messages.count(rest)} more." if rest > 0 else ""
+        st.warning(
+            "**Not all promises can be kept together.**\n\n"
+            + "\n".join(f"- {messages.plain(p)}" for p in shown)
+            + more
+            + "\n\nThe plan keeps them as far as possible.",
+            icon=":material/warning:",
+        )
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown("Ways out:")
+            promises.ways_out(result.request, result, "plan")
+
+
+def headline(result: services.PlanResult) -> None:
+    """Four figures that sum the plan up."""
+    certificate = result.certificate
+    gap = "no gap is shown" if certificate.gap is None else f"gap {_small(certificate.gap)}"
+    made = result.promises > 0
+    total = messages.count(result.promises)
+    metrics = (
+        (
+            "Expected interactions" if result.counts else "Summed preference",
+            messages.short(certificate.objective),
+            _given_up(result.cost_of_promises),
+            "Sum of the scores of all planned deliveries; below it, what is given up against a plan without promises.",
+        ),
+        (
+            "Kept in the plan",
+            f"{messages.count(result.promises - result.broken)} of {total}" if made else "none made",
+            gap,
+            "Promises kept on the calibration windows, where prices are found. The gap says how far from the optimum "
+            "the plan can be, at most.",
+        ),
+        (
+            "Kept when delivered",
+            f"{messages.count(result.promises - result.broken_online)} of {total}" if made else "none made",
+            "one user at a time",
+            "Promises kept in the test window, where the same prices decide for one user-state at a time.",
+        ),
+        (
+            "Precision",
+            messages.decimal(result.online.precision),
+            f"{messages.count(result.online.item_perplexity)} items reached",
+            "Interactions that happened per delivery, in the test window; below it, the effective number of items "
+            "reached (perplexity).",
+        ),
+    )  # fmt: skip
+    for cell, (label, value, delta, explanation) in zip(st.columns(4), metrics, strict=True):
+        cell.metric(label, value, delta, delta_color="off", delta_arrow="off", border=True, help=explanation)
+
+
+def _given_up(cost: float | None) -> str:
+    """What the promises cost."""
+    if cost is None:
+        return "in the plan"
+    return f"{messages.percent(-cost, 1)} for the promises" if cost else "nothing given up"
+
+
+def _small(gap: float) -> str:
+    """A gap as people read it: below a hundredth of a percent it says so."""
+    return f"below {messages.percent(0.0001, 2)}" if gap < 0.0001 else f"≤ {messages.percent(gap, 2)}"
+
+
+def _delivery(result: services.PlanResult) -> None:
+    stage = st.segmented_control(
+        "Where",
+        list(STAGES),
+        format_func=STAGES.__getitem__,
+        default="outlook",
+        required=True,
+        key="plan-stage",
+        label_visibility="collapsed",
+    )
+    outlook = stage == "outlook"
+    part = "planned" if stage == "planned" else "online"
+    items = result.items.assign(
+        item=result.items["title"],
+        delivered=result.items[f"{part}_delivered"],
+        minimum=result.items[f"{part}_minimum"],
+        maximum=result.items[f"{part}_maximum"],
+        verdict=result.items[f"{part}_verdict"],
+        said=result.items["outlook"].map(plan_charts.OUTLOOKS),
+    )
+    if outlook:
+        _outlook(items)
+    charts.show(
+        plan_charts.delivery(items, outlook=outlook),
+        "delivery",
+        "User-states delivered for every item against its promise, with the interval of another window like this one"
+        if outlook
+        else "User-states delivered for every item against its promise",
+    )
+    columns = {
+        "title": Column("Item"),
+        "item_id": Column("Id"),
+        "said": Column("Outlook", help="Of the promise, in another window like the test window"),
+        "chance": Column("Chance", "share", "That another such window keeps the promise"),
+        "verdict": Column("Promise"),
+        "delivered": Column("Delivered", "count", "User-states that get the item"),
+        "low": Column("From", "count", "Nine of ten such windows lie between"),
+        "high": Column("To", "count", "Nine of ten such windows lie between"),
+        "minimum": Column("At least", "count", "Promised user-states"),
+        "maximum": Column("At most", "count", "Promised user-states"),
+        "cost": Column(
+            "Cost of one more", "decimal", "Expected interactions given up for one more delivery of this item"
+        ),
+    }
+    for name in ("verdict",) if outlook else ("said", "chance", "low", "high"):
+        del columns[name]
+    if items["maximum"].isna().all():
+        del columns["maximum"]
+    first = items["outlook"].map(OUTLOOKS) if outlook else items["verdict"].map(VERDICTS)
+    ordered = items.assign(first=first).sort_values(["first", "delivered"], kind="stable")
+    tables.paged(ordered, columns, "delivery-table", search=("title", "item_id"))
+
+
+def _outlook(items: pd.DataFrame) -> None:
+    """How many promises are likely to be kept, in words."""
+    counts = items["outlook"].value_counts()
+    if not counts.drop("", errors="ignore").sum():
+        st.caption("No minimum is promised: nothing can be missed.")
+        return
+    for cell, (verdict, icon, explanation) in zip(
+        st.columns(3),
+        (
+            ("likely", "check_circle", "By themselves, without taking places from other items."),
+            ("takes", "swap_horiz", "They are boosted: other items give places up for them."),
+            ("unlikely", "warning", "Less than an even chance. A promise met on average is missed half of the time."),
+        ),
+        strict=True,
+    ):
+        name = plan_charts.OUTLOOKS[verdict]
+        number = messages.count(int(counts.get(verdict, 0)), "items")
+        cell.markdown(f":material/{icon}: **{number}** {name}", help=explanation)
+    st.caption(
+        "What another window like the test window would bring: the band holds nine of ten such windows, as users are "
+        "drawn anew."
+    )
+
+
+def _costs(result: services.PlanResult) -> None:
+    dear = result.items[result.items["cost"] > 0].sort_values("cost", ascending=False)
+    if dear.empty:
+        st.info("No promise costs anything: every item reaches its minimum by itself.", icon=":material/savings:")
+        return
+    unit = "expected interactions" if result.counts else "summed preference"
+    st.caption(
+        f"{messages.count(len(dear), 'items')} would not reach the promised minimum by themselves. "
+        f"The cost is the {unit} given up for each further user-state such an item is shown to."
+    )
+    shown = dear.head(10).assign(item=lambda f: f["title"])
+    charts.show(plan_charts.prices(shown), "prices", "The ten dearest promises")
+    dear = dear.assign(
+        thousand=1000 * dear["cost"],
+        boosted=(dear["planned_delivered"] - dear["free"]).clip(lower=0),
+    )
+    columns = {
+        "title": Column("Item"),
+        "item_id": Column("Id"),
+        "thousand": Column("A thousand more cost", "decimal", f"In {unit}, at the price of the next one"),
+        "cost": Column("Cost of one more", "decimal", f"{unit.capitalize()} given up per delivery"),
+        "free": Column("By itself", "count", "User-states it would reach without promises"),
+        "boosted": Column("Boosted by", "count", "User-states it gets beyond those"),
+        "planned_delivered": Column("Planned", "count", "User-states in the calibration windows"),
+        "planned_minimum": Column("At least", "count", "Promised user-states"),
+    }
+    if dear["free"].isna().all():
+        del columns["free"], columns["boosted"]
+    tables.paged(dear, columns, "prices-table", search=("title", "item_id"))
+
+
+def _who_loses(result: services.PlanResult) -> None:
+    """Which items give places up, and how what is given up falls on the users."""
+    losers, items = result.losers, result.items
+    if losers is None or items["free"].isna().any():
+        st.info("This plan was saved before that was kept: compute it again to see who loses.", icon=":material/info:")
+        return
+    lost = (items["free"] - items["planned_delivered"]).clip(lower=0)
+    items = items.assign(lost=lost).sort_values(["lost", "item_id"], ascending=[False, True])
+    gave = items[items["lost"] > 0]
+    if gave.empty:
+        st.success("Nobody: the plan is the one without promises.", icon=":material/check_circle:")
+        return
+    cells = st.columns(3)
+    cells[0].metric("Places that change hands", messages.count(int(lost.sum())), border=True)
+    cells[1].metric(
+        "User-states that lose relevance",
+        messages.percent(losers.worse),
+        border=True,
+        help="That give up more than half a percent of the interactions expected of them.",
+    )
+    cells[2].metric(
+        "Borne by the tenth that loses most",
+        messages.percent(losers.worst_tenth, 0),
+        border=True,
+        help="Share of all that is given up. A tenth would be even.",
+    )
+    left, right = st.columns(2, gap="large")
+    with left:
+        st.subheader("Items that give way", anchor=False)
+        charts.show(plan_charts.gave_way(gave.head(12)), "gave-way", "Items that lose most user-states")
+    with right:
+        st.subheader("Users who pay", anchor=False)
+        charts.show(plan_charts.given_up(losers.users), "given-up", "User-states by the share they give up")
+        columns = {
+            "low": Column("From", "share", "Share of expected interactions given up"),
+            "high": Column("To", "share"),
+            "states": Column("User-states", "count"),
+        }
+        tables.beside(losers.users, columns, "given-up-table")
+    columns = {
+        "title": Column("Item"),
+        "item_id": Column("Id"),
+        "free": Column("Without promises", "count", "User-states"),
+        "planned_delivered": Column("With them", "count", "User-states"),
+        "lost": Column("Lost", "count", "User-states"),
+    }
+    tables.paged(gave, columns, "gave-way-table", search=("title", "item_id"))
+
+
+def _frontier(result: services.PlanResult) -> None:
+    """Relevance against perplexity, computed on demand and kept."""
+    request = result.request
+    names = services.comparable(request.model_id)
+    chosen = st.multiselect(
+        "Models",
+        list(names),
+        default=[request.model_id],
+        format_func=names.__getitem__,
+        key=f"frontier-models-{request.model_id}",
+        help="Models trained on the same windows; the sweep plans with each of them.",
+    ) or [request.model_id]
+    key = services.frontier_key(request, chosen)
+    task = services.task(key)
+    if task is not None and not task.settled:
+        _sweeping(key)
+        return
+    if task is not None and task.state == "failed":
+        with messages.guard(services.Problem, "sweep the promises"):
+            raise task.error or RuntimeError("no error was kept")
+    stored = services.stored_frontier(request, chosen)
+    here = pd.DataFrame({"item_perplexity": [result.online.item_perplexity], "precision": [result.online.precision]})
+    drawn = pd.DataFrame() if stored is None else stored
+    marks = services.landmarks(request)
+    if result.saved is not None:
+        marks = marks[marks["id"] != result.saved.id]
+    st.caption("Click a point to put its promise on the sliders, or to open the saved plan that it stands for.")
+    charts.show(
+        plan_charts.frontier(drawn, here, marks),
+        "frontier",
+        "Precision against effective number of items reached: this plan, the plan without promises, saved plans",
+        on_select=_clicked,
+    )
+    if stored is None:
+        st.caption(
+            ":material/show_chart: Sweep the promised minimum from nothing to its largest value, and the curve shows "
+            "how much relevance each step costs."
+        )
+    else:
+        columns = {
+            "model": Column("Model"),
+            "mode": Column("Mode", help="Offline knows the users in advance; online decides for one at a time"),
+            "min_exposure": Column("β", "share", "Promised minimum share of user-states"),
+            "precision": Column("Precision", "decimal", "Interactions per delivery, in the test window"),
+            "item_perplexity": Column("Items reached", "count", "Effective number (perplexity)"),
+            "user_perplexity": Column("Users reached", "count", "Effective number of user-states (perplexity)"),
+            "kept": Column("Promises kept", "share", "Share of the items at or above their promise"),
+            "shortfall": Column("Shortfall", "share", "Missing deliveries, as a share of those promised"),
+            "gap": Column("Gap", "share", "How far from the optimum the plan can be"),
+        }
+        tables.beside(stored, columns, "frontier-table")
+    columns = {
+        "name": Column("Plan"),
+        "precision": Column("Precision", "decimal"),
+        "item_perplexity": Column("Items reached", "count"),
+    }
+    tables.beside(marks, columns, "landmarks-table", "Show the marked plans as a table")
+    label = "Sweep again" if stored is not None else "Sweep the promises"
+    kind: Literal["primary", "secondary"] = "primary" if stored is None else "secondary"
+    if st.button(label, key="frontier-go", icon=":material/show_chart:", type=kind):
+        services.request_frontier(request, chosen)
+        st.rerun()
+
+
+def _clicked() -> None:
+    """A point of the frontier was clicked: its promise on the sliders, or the plan it stands for."""
+    points = st.session_state["frontier"]["selection"]["points"]
+    said = points[0].get("customdata") if points else None
+    current = next(iter(st.session_state.get("plan-past", [])[-1:]), None)
+    if not said or current is None:
+        return
+    if said[0] == "share":
+        history.put(replace(current, min_exposure=round(float(said[1]), 6)))
+    elif said[0] == "open":
+        history.open_scenario(str(said[1]))
+
+
+@st.fragment(run_every=0.6)
+def _sweeping(key: str) -> None:
+    task = services.task(key)
+    if task is None or task.settled:
+        st.rerun()
+        return
+    st.progress(task.share, text=f":material/show_chart: {task.stage} · {messages.duration(task.seconds)}")
+    if st.button("Stop", key="frontier-stop", icon=":material/stop:"):
+        services.forget(key)
+        st.rerun()
+
+
+def _certificate(result: services.PlanResult) -> None:
+    """The proof of how good the plan is."""
+    c = result.certificate
+    unit = "expected interactions" if result.counts else "summed preference"
+    if c.feasible:
+        st.success(
+            f"Every promise is kept on the planned user-states. No plan that keeps them can have more than "
+            f"{messages.decimal(c.upper_bound, 5)} {unit}; this one has {messages.decimal(c.objective, 5)}.",
+            icon=":material/verified:",
+        )
+    else:
+        st.warning(
+            "Some promises are not kept: an item falls short by up to "
+            f"{messages.count(c.max_shortfall, 'user-states')} and exceeds by up to "
+            f"{messages.count(c.max_excess, 'user-states')}. Lower β, raise K or leave items out.",
+            icon=":material/warning:",
+        )
+    rows = {
+        f"{unit.capitalize()} of the plan": messages.decimal(c.objective, 6),
+        "Upper bound for any plan": messages.decimal(c.upper_bound, 6),
+        "Gap (how far from the optimum, at most)": "none is shown while a promise is unmet"
+        if c.gap is None
+        else messages.percent(c.gap, 4),
+        "Largest shortfall": messages.count(c.max_shortfall, "user-states"),
+        "Largest excess": messages.count(c.max_excess, "user-states"),
+        "User-states planned": messages.count(result.states),
+        "Items": messages.count(len(result.items)),
+        "Seed": messages.count(result.request.seed),
+    }
+    if result.seconds is not None:
+        rows["Computed in"] = messages.duration(result.seconds)
+    st.table(pd.DataFrame({"": rows.keys(), "Value": rows.values()}).set_index(""))
