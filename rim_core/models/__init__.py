@@ -20,6 +20,9 @@ from rim_core.models.intensity.hawkes_poisson import HawkesPoisson
 from rim_core.models.intensity.negative_binomial import HawkesNegativeBinomial
 from rim_core.models.intensity.neural_point_process import NeuralPointProcess
 from rim_core.models.preference.gru import GRU
+from rim_core.models.preference.horizon_blend import HorizonBlend
+from rim_core.models.preference.horizon_gru import HorizonGRU
+from rim_core.models.preference.horizon_transformer import HorizonTransformer
 from rim_core.models.preference.transformer import Transformer
 from rim_core.models.rim import RIM
 
@@ -39,6 +42,9 @@ __all__ = [
     "Hawkes",
     "HawkesNegativeBinomial",
     "HawkesPoisson",
+    "HorizonBlend",
+    "HorizonGRU",
+    "HorizonTransformer",
     "Intensity",
     "LightFMBPRItem",
     "LightFMBPRUser",

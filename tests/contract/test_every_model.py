@@ -34,6 +34,7 @@ SMALL: dict[str, Any] = {
     "chunk": 16,
     "batch_tokens": 128,
     "learning_rate": 0.01,
+    "dropout": 0.1,
     "kernels": 8,
     "max_iter": 200,
 }

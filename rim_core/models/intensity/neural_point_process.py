@@ -28,13 +28,18 @@ BATCH_EVENTS, SCORING_EVENTS = 8192, 65_536
 EARLIEST = 1.0
 """A labelled state is learned from at random times up to so many horizons before its own."""
 HELD_OUT = 0.2
+STEPS = 24
+"""Optimiser steps of an epoch at least, where there are as many states."""
+ABOUT, PACE = 4, 3
+"""Numbers told about a state beside its waiting times, and the place of its log pace among them."""
 PATIENCE = 3
 
 
 class NeuralPointProcess(Intensity):
-    """Λ(x) = exp(f(h(x), age of the last event)), h a GRU over the times between the visible events.
+    """Λ(x) = pace(x)^a · exp(f(h(x), age of the last event)), h a GRU over the times between the visible events.
 
-    Nothing is assumed about how past events act, as Hawkes processes do; learned by the Poisson likelihood of the
+    Nothing is assumed about how past events act, as Hawkes processes do; training starts from the pace of all visible
+    events. Learned by the Poisson likelihood of the
     target events of the horizon, at the labelled states and random times before them. Users who are held out tell when
     to stop. One factor makes the total over ``split.labelled`` what really happened there.
 
@@ -92,7 +97,8 @@ class NeuralPointProcess(Intensity):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             self._network = _Network(self.dim)
-            self._network.start_at(float(states.target_counts.mean()) if len(states) else 0.0)
+            pace = np.exp(_Histories(states, 1).about[:, PACE].astype(float)).sum()
+            self._network.start_at(float(states.target_counts.sum()) / pace if len(states) else 0.0)
             epochs, best = self._learn(states, callback)
         expected, happened = float(self._intensity(labelled).sum()), float(labelled.target_counts.sum())
         self._factor = happened / expected if expected > 0 else 1.0
@@ -118,10 +124,11 @@ class NeuralPointProcess(Intensity):
         held_out = np.isin(states.user, users[: int(HELD_OUT * len(users))])
         teaching, testing = np.flatnonzero(~held_out), np.flatnonzero(held_out)
         optimiser = torch.optim.Adam(network.parameters(), lr=self.learning_rate)
+        events = int(min(BATCH_EVENTS, histories.lengths[teaching].sum() // STEPS + 1))
         best, best_epoch, kept, epoch = math.inf, -1, network.state(), 0
         for epoch in range(self.max_epochs):
             rng = np.random.default_rng([self.seed, 9, epoch])
-            batches = histories.batches(teaching, BATCH_EVENTS, rng)
+            batches = histories.batches(teaching, events, rng)
             for i, rows in enumerate(batches):
                 rate = 0.5 * (1 + math.cos(math.pi * (epoch + i / len(batches)) / self.max_epochs))
                 optimiser.param_groups[0]["lr"] = self.learning_rate * max(rate, 0.02)
@@ -193,14 +200,15 @@ class _Network(nn.Module):
         self.slope = nn.Parameter(torch.zeros(dim))
         self.gru = nn.GRU(dim, dim, batch_first=True)
         self.age = nn.Embedding(GAPS, dim)
-        self.hidden = nn.Linear(2 * dim + 2, dim)
+        self.hidden = nn.Linear(2 * dim + ABOUT - 1, dim)
         self.out = nn.Linear(dim, 1)
+        self.power = nn.Parameter(torch.ones(()))
 
     @torch.no_grad()
-    def start_at(self, mean: float) -> None:
-        """Everyone's expectation before training."""
+    def start_at(self, factor: float) -> None:
+        """Everyone's expectation before training, by her pace."""
         self.out.weight.mul_(0.1)
-        self.out.bias.fill_(math.log(max(mean, 1e-6)))
+        self.out.bias.fill_(math.log(max(factor, 1e-6)))
 
     def state(self) -> dict[str, torch.Tensor]:
         return {key: tensor.detach().clone() for key, tensor in self.state_dict().items()}
@@ -213,8 +221,8 @@ class _Network(nn.Module):
         h = hidden[torch.arange(len(last), device=last.device), last]  # (B, d)
         age = self.age(about[:, 0].long())
         both = torch.cat([h, age, about[:, 1:]], dim=1)
-        log: torch.Tensor = self.out(torch.tanh(self.hidden(both)))[:, 0].clamp(-15, 15)
-        return log
+        log: torch.Tensor = self.out(torch.tanh(self.hidden(both)))[:, 0] + self.power * about[:, PACE]
+        return log.clamp(-15, 15)
 
 
 class _Histories:
@@ -237,7 +245,9 @@ class _Histories:
         self.kind[place] = states.is_target_event[event]
         known = states.stop > states.start
         age = np.where(known, states.time - times[np.maximum(states.stop - 1, 0)], 0)
-        about = np.zeros((len(states), 3), np.float32)
+        about = np.zeros((len(states), ABOUT), np.float32)
+        first = np.where(known, states.time - times[np.minimum(states.start, len(times) - 1)], 0)
+        about[:, PACE] = np.log((states.stop - states.start + 1) / (first / max(states.horizon, 1) + 1))
         about[:, 0] = np.where(known, gap_class(age), 0)
         about[:, 1] = np.log1p(age / max(states.horizon, 1) * 1000) / 10
         about[:, 2] = np.log(np.maximum(age, 1) / SECOND) / 10 * known

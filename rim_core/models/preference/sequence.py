@@ -13,6 +13,7 @@ from torch import nn
 from rim_core.errors import ModelError
 from rim_core.models.base import Preference
 from rim_core.models.preference.sequences import Sequences, batches_by_length
+from rim_core.models.preference.sharpness import Logits, fit_powers, states_to_fit
 from rim_core.models.preference.softmax import softmax_scores
 from rim_core.models.preference.trainer import READING_TOKENS, Trainer
 from rim_core.scores import default_device
@@ -78,11 +79,17 @@ class SequencePreference(Preference):
     evenness: float = 0.5
     """Of the horizon: 0 counts every event the same, 1 every state."""
     hide_seen: bool = False
-    """Whether p is over the items not seen yet, where the split forbids the others."""
+    """Whether p is over the items not seen yet where the split forbids the others."""
 
     def __init__(self) -> None:
         super().__init__()
         self._network: Encoder | None = None
+        self._power = 1.0
+
+    @property
+    def hides(self) -> bool:
+        """Whether p was learned over the items not seen yet: the split it was trained on forbids the others."""
+        return self.hide_seen and bool(self.fit_info["split"].get("exclude_seen"))
 
     @abstractmethod
     def _build(self, n: int) -> Encoder:
@@ -101,6 +108,10 @@ class SequencePreference(Preference):
             )
         trainer = Trainer(self, split, sequences, teaching, held_out, callback, checkpoint)
         self._network = trainer.run()
+        self._power = 1.0
+        if self.objective == "horizon":
+            states = states_to_fit(split, train.user[held_out], start_token, self.seed)
+            self._power = float(fit_powers([self.logits(states)], states, self.hides)[0])
         run = trainer.state
         brief = "" if run.epoch < self.max_epochs or self.max_epochs >= 8 else " (brief training)"
         self.fit_info |= {
@@ -111,6 +122,13 @@ class SequencePreference(Preference):
             "held_out_nll": run.best_loss if math.isfinite(run.best_loss) else None,
             "history": run.history,
         }
+
+    def held_out_users(self, split: Split) -> np.ndarray:
+        """Users, as positions in the log, whom a training on ``split`` does not teach."""
+        train = split.train
+        sequences = Sequences.of(train, train.column_of_item.astype(np.int64), train.shape[1])
+        users: np.ndarray = train.user[self._hold_out(sequences)[1]]
+        return users
 
     def _hold_out(self, sequences: Sequences) -> tuple[np.ndarray, np.ndarray]:
         """Rows that teach and rows held out (a random share of the users with events)."""
@@ -123,7 +141,6 @@ class SequencePreference(Preference):
 
     def encode(self, states: UserStates) -> np.ndarray:
         """h(x) of every state from its last ``max_history`` events, float32 (m, d)."""
-        self._require_fit()
         assert self._network is not None
         assert self.item_ids is not None
         known = self._columns(states)
@@ -143,20 +160,27 @@ class SequencePreference(Preference):
                 h[rows] = hidden[torch.arange(len(rows), device=device), last].cpu().numpy()
         return h
 
-    def _preference(self, states: UserStates) -> FactorScores:
+    def logits(self, states: UserStates) -> Logits:
+        """log p of every state over the model's own items, up to a constant of the state."""
         assert self._network is not None
         w = self._network.item.weight.detach().cpu().numpy()[:-1]
         b = self._network.bias.detach().cpu().numpy()
-        return softmax_scores(self.encode(states), w, b, self._columns(states), states, self.hide_seen)
+        return Logits(self.encode(states), w, b).scaled(self._power)
+
+    def _preference(self, states: UserStates) -> FactorScores:
+        return softmax_scores(self.logits(states), self._columns(states), states, self.hides)
 
     # -- artifacts --------------------------------------------------------------------------------------
 
     def _weights(self) -> dict[str, np.ndarray]:
         assert self._network is not None
-        return {key: t.detach().cpu().numpy() for key, t in self._network.state_dict().items()}
+        weights = {key: t.detach().cpu().numpy() for key, t in self._network.state_dict().items()}
+        return weights if self.objective == "next" else {**weights, "power": np.array([self._power])}
 
     def _load_weights(self, weights: dict[str, np.ndarray]) -> None:
         assert self.item_ids is not None
+        weights = dict(weights)
+        self._power = float(weights.pop("power", np.ones(1))[0])
         with torch.random.fork_rng(devices=[]):
             network = self._build(len(self.item_ids))
         try:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rim_core.datasets.states import UserStates
+    from rim_core.models.preference.sharpness import Logits
 
 BLOCK = 256
 """Rows of logits held at once: 256 × 20 000 items are 20 MB."""
@@ -187,16 +188,13 @@ def fast_dtype(device: torch.device) -> torch.dtype:
     return torch.bfloat16 if native() else torch.float32
 
 
-def softmax_scores(
-    h: np.ndarray, w: np.ndarray, b: np.ndarray, columns: np.ndarray, states: UserStates, hide_seen: bool = False
-) -> FactorScores:
+def softmax_scores(logits: Logits, columns: np.ndarray, states: UserStates, hide_seen: bool = False) -> FactorScores:
     """p(y|x) over the items in play as lazy scores: rows sum to 1.
 
     Parameters
     ----------
-    h : ndarray (m, d)
-    w : ndarray (n_model, d), b : ndarray (n_model,)
-        Output layer over the model's own items.
+    logits : Logits
+        Over the model's own items.
     columns : ndarray of int64 (n,)
         Model item of every item in play; −1 (never trained) gets probability exp(−60).
     hide_seen : bool
@@ -206,6 +204,7 @@ def softmax_scores(
     -----
     λ = exp(h wᵀ + b − log Σ exp): b and the normaliser travel as two more factors.
     """
+    h, w, b = logits.h, logits.w, logits.b
     known = columns >= 0
     factors = np.zeros((len(columns), w.shape[1]), np.float32)
     bias = np.full(len(columns), NEVER if known.any() else -np.log(max(len(columns), 1)), np.float32)

@@ -82,7 +82,7 @@ class Trainer:
         self.dtype = fast_dtype(self.device)
         self.state = _Run()
         self.horizon = split.test.horizon
-        self.hide = model.max_history if model.hide_seen and split.test.exclude_seen else 0
+        self.hide = model.max_history if model.hides else 0
         n = sequences.start_token
         teaches = np.repeat(np.isin(np.arange(len(sequences)), teaching), sequences.lengths)
         counts = np.bincount(sequences.tokens[sequences.is_target & teaches], minlength=n)[:n].astype(float)
