@@ -53,7 +53,7 @@ class HorizonBlend(Preference):
         max_history: int = 256,
         batch_tokens: int = 2048,
         learning_rate: float = 3e-3,
-        max_epochs: int = 10,
+        max_epochs: int = 8,
         held_out: float = 0.2,
         negatives: int = 8192,
         seed: int = 0,
@@ -70,7 +70,7 @@ class HorizonBlend(Preference):
         self.negatives = negatives
         self.seed = seed
         shared = {k: v for k, v in vars(self).items() if k in self.get_config()}
-        self._parts: dict[str, SequencePreference] = {
+        self.parts: dict[str, SequencePreference] = {
             "gru": HorizonGRU(**shared),
             "transformer": HorizonTransformer(**{**shared, "learning_rate": learning_rate * SLOWER}),
         }
@@ -78,32 +78,32 @@ class HorizonBlend(Preference):
 
     def _fit(self, split: Split, callback: Callback, checkpoint: Path | None) -> None:
         begun = 0.0
-        for name, part in self._parts.items():
+        for name, part in self.parts.items():
             folder = None if checkpoint is None else checkpoint / name
             part.fit(split, callback=within(callback, begun, WORK[name]), checkpoint=folder)
             begun += WORK[name]
-        one, other = self._parts.values()
+        one, other = self.parts.values()
         states = states_to_fit(split, one.held_out_users(split), len(split.items), self.seed)
-        self._powers = fit_powers([part.logits(states) for part in self._parts.values()], states, one.hides)
-        self.fit_info["parts"] = {part.name: part.fit_info for part in self._parts.values()}
+        self._powers = fit_powers([part.logits(states) for part in self.parts.values()], states, one.hides)
+        self.fit_info["parts"] = {part.name: part.fit_info for part in self.parts.values()}
         self.fit_info["held_out_nll"] = None
         self.fit_info["training"] = (
             f"{one.name}^{self._powers[0]:.2f} · {other.name}^{self._powers[1]:.2f}; "
-            + "; ".join(f"{part.name}: {part.fit_info['training']}" for part in self._parts.values())
+            + "; ".join(f"{part.name}: {part.fit_info['training']}" for part in self.parts.values())
         )
 
     def _preference(self, states: UserStates) -> FactorScores:
         parts = [
-            part.logits(states).scaled(power) for part, power in zip(self._parts.values(), self._powers, strict=True)
+            part.logits(states).scaled(power) for part, power in zip(self.parts.values(), self._powers, strict=True)
         ]
-        return softmax_scores(Logits.product(parts), self._columns(states), states, self._parts["gru"].hides)
+        return softmax_scores(Logits.product(parts), self._columns(states), states, self.parts["gru"].hides)
 
     def _weights(self) -> dict[str, np.ndarray]:
-        parts = {f"{name}.{key}": w for name, part in self._parts.items() for key, w in part._weights().items()}
+        parts = {f"{name}.{key}": w for name, part in self.parts.items() for key, w in part._weights().items()}
         return {**parts, "powers": self._powers}
 
     def _load_weights(self, weights: dict[str, np.ndarray]) -> None:
-        for name, part in self._parts.items():
+        for name, part in self.parts.items():
             part.item_ids, part.fit_info = self.item_ids, self.fit_info["parts"][part.name]
             part._load_weights({k.removeprefix(f"{name}."): w for k, w in weights.items() if k.startswith(f"{name}.")})
             part._fitted = True

@@ -38,7 +38,7 @@ class HorizonTransformer(Transformer):
         learning_rate: float = 2e-3,
         weight_decay: float = 0.01,
         clip: float = 1.0,
-        max_epochs: int = 10,
+        max_epochs: int = 8,
         patience: int = 3,
         held_out: float = 0.2,
         negatives: int = 8192,
