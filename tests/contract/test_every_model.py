@@ -17,7 +17,7 @@ import rim_core.models  # registers every model
 from rim_core.datasets.log import EventLog
 from rim_core.datasets.split import Split, split_by_time, split_by_user
 from rim_core.datasets.states import UserStates
-from rim_core.errors import Cancelled, NotFittedError
+from rim_core.errors import Cancelled, NotFittedError, SplitError
 from rim_core.models import RIM, Activity, Intensity, Model, Preference, load_model, save_model
 from rim_core.models.base import Progress
 from rim_core.models.preference import trainer
@@ -383,3 +383,67 @@ def test_refit_learns_up_to_the_test_window(name: str, split: Split) -> None:
     assert split.later is not None
     assert model.fit_info["train_events"] > int((split.train.stop - split.train.start).sum())
     assert model.score(split.later.test).validate().shape == split.test.shape
+
+
+def strange_users(split: Split) -> UserStates:
+    """Five users of the same items: nothing yet, one event, one instant, 10 000 events, and items never seen."""
+    rng = np.random.default_rng(6)
+    known = split.items.to_numpy(object)
+    time = pd.Timestamp(int(split.test.time[0]), unit="us", tz="UTC")
+    minutes = np.sort(rng.choice(70 * 24 * 60, 10_000, replace=False))
+    parts = {
+        "later": ([known[0]], [time + pd.Timedelta("1D")]),
+        "once": ([known[1]], [time - pd.Timedelta("9D")]),
+        "burst": (known[rng.integers(len(known), size=50)], [time - pd.Timedelta("2D")] * 50),
+        "many": (known[rng.integers(len(known), size=10_000)], time - pd.to_timedelta(minutes[::-1] + 1, unit="min")),
+        "stranger": (["never seen"] * 3, time - pd.to_timedelta([30, 20, 10], unit="D")),
+    }
+    frame = pd.concat(
+        pd.DataFrame({"user_id": user, "item_id": items, "timestamp": times}) for user, (items, times) in parts.items()
+    )
+    log = EventLog.from_frame(frame, items=split.log.items, users=pd.DataFrame(index=list(parts)))
+    codes = log.items.index.get_indexer(split.items).astype(np.int32)
+    users = log.users.index.get_indexer(list(parts)).astype(np.int32)
+    return UserStates(log, users, np.full(5, split.test.time[0]), split.test.horizon, codes)
+
+
+def test_histories_of_every_length_get_a_score(fitted: Model, split: Split) -> None:
+    states = strange_users(split)
+    assert (states.stop - states.start).tolist() == [0, 1, 50, 10_000, 3]
+    scores = fitted.score(states).validate().to_dense()
+    assert np.isfinite(scores).all()
+    assert (scores >= 0).all()
+    if isinstance(fitted, Intensity):
+        expected = fitted.intensity(states)
+        assert expected[3] > 3 * expected[:2].max()  # 10 000 events against none and one
+        assert expected.max() < 1e5
+
+
+def test_a_horizon_longer_than_the_data_is_scored_as_one(fitted: Model, split: Split) -> None:
+    longer = replace(split.test, horizon=100 * split.test.horizon)
+    scores, expected = fitted.score(split.test).to_dense(), fitted.score(longer).validate().to_dense()
+    assert np.isfinite(expected).all()
+    if isinstance(fitted, Intensity | RIM):
+        assert expected.sum() > scores.sum()
+
+
+def test_a_split_with_such_a_horizon_is_refused() -> None:
+    with pytest.raises(SplitError, match="horizon"):
+        split_by_time(checkerboard(), horizon="90D")
+
+
+def test_the_order_of_the_rows_makes_no_difference(split: Split) -> None:
+    frame = split.log.events.astype({"user_id": str, "item_id": str}).sample(frac=1.0, random_state=1)
+    shuffled = EventLog.from_frame(frame, name=split.log.name)
+    pd.testing.assert_frame_equal(shuffled.events, split.log.events)
+
+
+def test_missing_and_negative_values_leave_scores_finite(fitted: Model, split: Split) -> None:
+    frame = split.log.events.astype({"user_id": str, "item_id": str})
+    value = np.random.default_rng(8).normal(size=len(frame))
+    value[::7] = np.nan
+    other = replace(split.test, log=EventLog.from_frame(frame.assign(value=value), name=split.log.name))
+    scores = fitted.score(other).validate().to_dense()
+    assert np.isfinite(scores).all()
+    if isinstance(fitted, Preference | Intensity | RIM):  # they do not look at values
+        np.testing.assert_array_equal(scores, dense(fitted, split.test))

@@ -54,7 +54,7 @@ class Activity(Intensity):
         return rate
 
     def _intensity(self, states: UserStates) -> np.ndarray:
-        return self._scale * self._raw(states)
+        return self._scale * self._raw(states) * (states.horizon / max(self._horizon, 1))
 
     def _weights(self) -> dict[str, np.ndarray]:
         origin = [] if self._origin is None else [self._origin]

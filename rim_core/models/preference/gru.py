@@ -38,6 +38,9 @@ class GRU(SequencePreference):
         Share of the users who do not teach but tell when to stop.
     negatives : int
         Items sampled per step in catalogues of more than twice as many; 0 for a full softmax always.
+    one_by_one : bool
+        Predict events of one instant one after the other in the order of the log, instead of the whole instant from
+        the state before it.
     seed : int
     """
 
@@ -56,6 +59,7 @@ class GRU(SequencePreference):
         patience: int = 3,
         held_out: float = 0.2,
         negatives: int = 8192,
+        one_by_one: bool = False,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -72,6 +76,7 @@ class GRU(SequencePreference):
         self.patience = patience
         self.held_out = held_out
         self.negatives = negatives
+        self.one_by_one = one_by_one
         self.seed = seed
 
     def _build(self, n: int) -> Encoder:

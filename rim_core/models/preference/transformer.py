@@ -41,6 +41,9 @@ class Transformer(SequencePreference):
         Share of the users who do not teach but tell when to stop.
     negatives : int
         Items sampled per step in catalogues of more than twice as many; 0 for a full softmax always.
+    one_by_one : bool
+        Predict events of one instant one after the other in the order of the log, instead of the whole instant from
+        the state before it.
     seed : int
 
     Raises
@@ -65,6 +68,7 @@ class Transformer(SequencePreference):
         patience: int = 3,
         held_out: float = 0.2,
         negatives: int = 8192,
+        one_by_one: bool = False,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -84,6 +88,7 @@ class Transformer(SequencePreference):
         self.patience = patience
         self.held_out = held_out
         self.negatives = negatives
+        self.one_by_one = one_by_one
         self.seed = seed
 
     def _build(self, n: int) -> Encoder:
