@@ -144,34 +144,40 @@ def user_activity(frame: pd.DataFrame) -> go.Figure:
     return layout(figure, "events per user", "users")
 
 
-def windows(frame: pd.DataFrame) -> go.Figure:
-    """The windows of a split on the time axis. ``frame``: part, start, stop (timestamps)."""
-    colours = dict(
-        zip(("training", "calibration", "test"), (palette().quiet, palette().second, palette().main), strict=True)
-    )
+def windows(frame: pd.DataFrame, activity: pd.DataFrame, unit: str) -> go.Figure:
+    """The windows of a split drawn over the activity. ``frame``: part, start, stop; ``activity``: start, events."""
+    p = palette()
+    styles = {"training": (p.quiet, ""), "calibration": (p.second, "/"), "test": (p.main, "x")}
+    most = float(activity["events"].max()) or 1.0
     figure = go.Figure()
-    whole = (frame["stop"].max() - frame["start"].min()).total_seconds()
+    named: set[str] = set()
     for row in frame.itertuples():
         dates = f"{row.start:%d %b %Y} → {row.stop:%d %b %Y}"
-        wide = (row.stop - row.start).total_seconds() > 0.4 * whole
-        if not wide:
-            figure.add_annotation(
-                x=row.start, y=row.part, text=dates, showarrow=False, xanchor="right", xshift=-6, font={"size": 11}
-            )
+        colour, pattern = styles[row.part]
         figure.add_trace(
             go.Bar(
-                y=[row.part],
-                base=[row.start],
-                x=[(row.stop - row.start).total_seconds() * 1000],
-                orientation="h",
-                marker_color=colours[row.part],
-                text=dates if wide else "",
-                textposition="inside",
-                insidetextanchor="middle",
-                hovertemplate=f"{row.part}: {dates}<extra></extra>",
+                x=[row.start + (row.stop - row.start) / 2],
+                y=[1.05 * most],
+                width=[(row.stop - row.start).total_seconds() * 1000],
+                name=row.part,
+                legendgroup=row.part,
+                showlegend=row.part not in named,
+                marker={"color": colour, "opacity": 0.45, "pattern": {"shape": pattern, "fgcolor": p.ink, "size": 6}},
+                hovertemplate=f"<b>{row.part}</b><br>{dates}<extra></extra>",
             )
         )
+        named.add(row.part)
+    figure.add_trace(
+        go.Scatter(
+            x=activity["start"],
+            y=activity["events"],
+            mode="lines",
+            name=f"events per {unit}",
+            line={"color": p.ink, "width": 1},
+            hoverinfo="skip",
+        )
+    )
     figure.update_xaxes(type="date")
-    figure.update_yaxes(autorange="reversed")
-    figure.update_layout(barmode="overlay")
-    return layout(figure, "", "", height=190)
+    figure.update_yaxes(rangemode="tozero")
+    figure.update_layout(barmode="overlay", bargap=0)
+    return layout(figure, "", f"events per {unit}", legend=True, height=260)
