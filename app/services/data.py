@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -81,6 +82,25 @@ def preview(path: str, encoding: str = "utf-8") -> Preview:
     return guess_columns(path, encoding=encoding)
 
 
+def guessed_types(shown: Preview) -> dict[str, str]:
+    """What the cells of every column look like, by its name: "number", "time" or "text"."""
+    return {str(c): _kind(shown.rows[c]) for c in shown.rows.columns}
+
+
+def _kind(column: pd.Series) -> str:
+    cells = column.dropna().astype(str).str.strip()
+    cells = cells[cells != ""]
+    if cells.empty:
+        return "empty"
+    if pd.to_numeric(cells, errors="coerce").notna().all():
+        return "number"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if pd.to_datetime(cells, errors="coerce", utc=True, format="mixed").notna().all():
+            return "time"
+    return "text"
+
+
 def keep_upload(name: str, identity: str, content: BinaryIO) -> str:
     """Where an uploaded file was put, for the importer to stream it."""
     safe = re.sub(r"[^\w.-]+", "_", Path(name).name).strip("._") or "upload.csv"
@@ -129,23 +149,27 @@ class SplitChoice:
     calibration : int
         Windows before the test window (by time only).
     exclude_seen : bool
+    start : str or None
+        ISO date on which the test window begins; by default the last window that fits.
     """
 
     by: str = "time"
     horizon_days: int = 14
     calibration: int = 1
     exclude_seen: bool = False
+    start: str | None = None
 
     def config(self) -> dict[str, Any]:
         """What ``make_split`` wants to know."""
         if self.by == "user":
             return {"by": "user", "exclude_seen": self.exclude_seen}
-        return {
+        config: dict[str, Any] = {
             "by": "time",
             "horizon": f"{self.horizon_days}D",
             "calibration": self.calibration,
             "exclude_seen": self.exclude_seen,
         }
+        return config if self.start is None else {**config, "start": self.start}
 
     def describe(self) -> str:
         """In words."""

@@ -144,84 +144,40 @@ def user_activity(frame: pd.DataFrame) -> go.Figure:
     return layout(figure, "events per user", "users")
 
 
-def windows(frame: pd.DataFrame) -> go.Figure:
-    """The windows of a split on the time axis. ``frame``: part, start, stop (timestamps)."""
-    colours = dict(
-        zip(("training", "calibration", "test"), (palette().quiet, palette().second, palette().main), strict=True)
-    )
+def windows(frame: pd.DataFrame, activity: pd.DataFrame, unit: str) -> go.Figure:
+    """The windows of a split drawn over the activity. ``frame``: part, start, stop; ``activity``: start, events."""
+    p = palette()
+    styles = {"training": (p.quiet, ""), "calibration": (p.second, "/"), "test": (p.main, "x")}
+    most = float(activity["events"].max()) or 1.0
     figure = go.Figure()
-    whole = (frame["stop"].max() - frame["start"].min()).total_seconds()
+    named: set[str] = set()
     for row in frame.itertuples():
         dates = f"{row.start:%d %b %Y} → {row.stop:%d %b %Y}"
-        wide = (row.stop - row.start).total_seconds() > 0.4 * whole
-        if not wide:
-            figure.add_annotation(
-                x=row.start, y=row.part, text=dates, showarrow=False, xanchor="right", xshift=-6, font={"size": 11}
-            )
+        colour, pattern = styles[row.part]
         figure.add_trace(
             go.Bar(
-                y=[row.part],
-                base=[row.start],
-                x=[(row.stop - row.start).total_seconds() * 1000],
-                orientation="h",
-                marker_color=colours[row.part],
-                text=dates if wide else "",
-                textposition="inside",
-                insidetextanchor="middle",
-                hovertemplate=f"{row.part}: {dates}<extra></extra>",
+                x=[row.start + (row.stop - row.start) / 2],
+                y=[1.05 * most],
+                width=[(row.stop - row.start).total_seconds() * 1000],
+                name=row.part,
+                legendgroup=row.part,
+                showlegend=row.part not in named,
+                marker={"color": colour, "opacity": 0.45, "pattern": {"shape": pattern, "fgcolor": p.ink, "size": 6}},
+                hovertemplate=f"<b>{row.part}</b><br>{dates}<extra></extra>",
             )
         )
+        named.add(row.part)
+    figure.add_trace(
+        go.Scatter(
+            x=activity["start"],
+            y=activity["events"],
+            mode="lines",
+            name=f"events per {unit}",
+            line={"color": p.ink, "width": 1},
+            hoverinfo="skip",
+        )
+    )
     figure.update_xaxes(type="date")
-    figure.update_yaxes(autorange="reversed")
-    figure.update_layout(barmode="overlay")
-    return layout(figure, "", "", height=190)
-
-
-# -- models ----------------------------------------------------------------------------------------------
-
-
-def loss(frame: pd.DataFrame) -> go.Figure:
-    """Training and held-out loss. ``frame``: step and one column per loss."""
-    figure = go.Figure()
-    names = {"train_loss": ("training", "dot"), "heldout_loss": ("held-out users", "solid")}
-    for colour, (column, (name, dash)) in zip(palette().series, names.items(), strict=False):
-        if column in frame and frame[column].notna().any():
-            known = frame[frame[column].notna()]
-            figure.add_trace(
-                go.Scatter(
-                    x=known["step"],
-                    y=known[column],
-                    name=name,
-                    mode="lines+markers",
-                    marker={"size": 5},
-                    line={"color": colour, "dash": dash},
-                    hovertemplate=f"epoch %{{x:.2~f}}<br>{name} %{{y:.3f}}<extra></extra>",
-                )
-            )
-    return layout(figure, "epoch", "loss (nats per event)", height=220, legend=True)
-
-
-def comparison(frame: pd.DataFrame) -> go.Figure:
-    """ItemRec against UserRec, one point a model (Figure 3). ``frame``: model, item_precision, user_precision."""
-    figure = go.Figure()
-    symbols = ("circle", "diamond", "square", "triangle-up", "cross", "x", "star")
-    for i, row in enumerate(frame.itertuples()):
-        figure.add_trace(
-            go.Scatter(
-                x=[row.item_precision],
-                y=[row.user_precision],
-                name=row.model,
-                mode="markers",
-                marker={
-                    "size": 13,
-                    "symbol": symbols[i % len(symbols)],
-                    "color": palette().series[i % len(palette().series)],
-                },
-                hovertemplate=(
-                    f"<b>{row.model}</b><br>items for a user %{{x:.3f}}<br>users for an item %{{y:.3f}}<extra></extra>"
-                ),
-            )
-        )
-    figure.update_xaxes(rangemode="tozero")
     figure.update_yaxes(rangemode="tozero")
-    return layout(figure, "items for a user: precision", "users for an item: precision", legend=True, height=400)
+    figure.update_layout(barmode="overlay", bargap=0)
+    return layout(figure, "", f"events per {unit}", legend=True, height=260)

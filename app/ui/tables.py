@@ -52,6 +52,8 @@ class Column:
 
 def show(frame: pd.DataFrame, columns: dict[str, Column], key: str, *, rows: int = 10) -> None:
     """A table of the named columns, in that order, about ``rows`` rows high."""
+    if {"title", "item_id"} <= set(columns) and (frame["title"] == frame["item_id"]).all():
+        columns = {name: column for name, column in columns.items() if name != "item_id"}
     counts = [c for c, column in columns.items() if column.kind == "count"]
     frame = frame.assign(**{c: frame[c].astype(float).round() for c in counts})
     configs: dict[str, ColumnConfig | str | None] = {name: column.config() for name, column in columns.items()}

@@ -143,7 +143,9 @@ def _file() -> services.ImportRequest | None:
         messages.problem(messages.plain(str(error)))
         return None
     st.caption(f"The first {messages.count(len(preview.rows), 'rows')}, as they are in the file:")
-    tables.show(preview.rows, {c: Column(c) for c in preview.rows.columns}, "add-preview", rows=5)
+    types = services.guessed_types(preview)
+    shown = {c: Column(f"{c} ({types[str(c)]})", help="As its cells look") for c in preview.rows.columns}
+    tables.show(preview.rows, shown, "add-preview", rows=5)
     columns = _mapping(preview)
     missing = [ROLES[r][0] for r in ("user_id", "item_id", "timestamp") if r not in columns]
     if missing:

@@ -38,9 +38,7 @@ def page() -> None:
         _manage(info, away, chosen)
     with messages.guard(services.Problem, "compare the plans"):
         if len(chosen) < 2:
-            st.info(
-                f"Choose two to {services.MOST} plans above to set them side by side.", icon=":material/arrow_upward:"
-            )
+            st.info(f"Choose two to {services.MOST} plans to set them side by side.", icon=":material/arrow_upward:")
         else:
             _side_by_side(services.side_by_side(chosen), chosen)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date, timedelta
+
 import streamlit as st
 
 from app import services
@@ -65,11 +67,19 @@ def _overview(info: services.DatasetInfo) -> None:
     _report(info)
     st.subheader("Activity over time", anchor=False)
     charts.show(charts.events_over_time(seen.over_time, seen.unit), "over-time", f"Events per {seen.unit}")
+    columns = {"start": Column(seen.unit.capitalize(), "time"), "events": Column("Events", "count")}
+    tables.beside(seen.over_time, columns, "over-time-table")
     left, right = st.columns(2, gap="large")
     with left:
         st.subheader("Users by number of events", anchor=False)
         st.caption(f"The median user has {messages.count(seen.median_events, 'events')}.")
         charts.show(charts.user_activity(seen.activity), "user-activity", "Users by number of events")
+        columns = {
+            "low": Column("From", "count", "Events"),
+            "high": Column("To", "count", "Events"),
+            "users": Column("Users", "count"),
+        }
+        tables.beside(seen.activity, columns, "user-activity-table")
     with right:
         st.subheader("Popularity of items", anchor=False)
         top = seen.items["events"].head(max(1, len(seen.items) // 10)).sum() / max(1, info.events)
@@ -129,9 +139,18 @@ def _windows(info: services.DatasetInfo) -> None:
     with drawing:
         shown = services.windows(info, choice)
         if shown.windows is not None:
+            seen = services.overview(info)
             charts.show(
-                charts.windows(shown.windows), "windows", "Training, calibration and test windows on the time axis"
+                charts.windows(shown.windows, seen.over_time, seen.unit),
+                "windows",
+                "Training, calibration and test windows on the time axis, over the activity",
             )
+            columns = {
+                "part": Column("Window"),
+                "start": Column("From", "time"),
+                "stop": Column("To", "time", "Not included"),
+            }
+            tables.beside(shown.windows, columns, "windows-table")
         else:
             st.info(
                 "Half of the users train the models and calibrate plans; the other half are tested from the same "
@@ -163,7 +182,7 @@ def split_controls(info: services.DatasetInfo) -> services.SplitChoice:
         help="By time: the last weeks test. By user: half of the users test, from the same time after their "
         "first event.",
     )
-    horizon, calibration = default.horizon_days, default.calibration
+    horizon, calibration, start = default.horizon_days, default.calibration, None
     if by == "time":
         longest = max(1, (info.last - info.first).days // 3)
         horizon = st.slider(
@@ -182,15 +201,32 @@ def split_controls(info: services.DatasetInfo) -> services.SplitChoice:
             key=f"split-calibration-{info.label}",
             help="More windows make steadier plans and leave less to train on.",
         )
+        start = _test_start(info, horizon, calibration, default.start)
     exclude = st.toggle(
         "Leave out what a user already had",
         default.exclude_seen,
         key=f"split-seen-{info.label}",
         help="Keep it off where people buy again; turn it on for films and articles.",
     )
-    choice = services.SplitChoice(by=by or "time", horizon_days=horizon, calibration=calibration, exclude_seen=exclude)
+    choice = services.SplitChoice(
+        by=by or "time", horizon_days=horizon, calibration=calibration, exclude_seen=exclude, start=start
+    )
     frame.keep_split_choice(info, choice)
     return choice
+
+
+def _test_start(info: services.DatasetInfo, horizon: int, calibration: int, kept: str | None) -> str | None:
+    """The day on which the test window begins; None for the last window that fits."""
+    key = f"split-start-{info.label}"
+    if not st.toggle(
+        "Choose when the test begins", kept is not None, key=f"{key}-on", help="Otherwise the last window that fits."
+    ):
+        return None
+    first = (info.first + timedelta(days=(calibration + 1) * horizon)).date()
+    last = max(first, (info.last - timedelta(days=1)).date())
+    begin = date.fromisoformat(kept) if kept is not None else max(first, last - timedelta(days=horizon))
+    value = min(max(begin, first), last)
+    return st.date_input("Test window begins", value, first, last, key=key, format="YYYY-MM-DD").isoformat()
 
 
 page()

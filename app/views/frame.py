@@ -13,6 +13,8 @@ from app.ui import messages
 SCENARIO, PLAN = "scenario", "plan"
 """Words in an address that name a saved plan, or describe one."""
 OLDER = "dataset-older"
+BUSY, IDLE = 2.0, 10.0
+"""Seconds between two looks at what is running."""
 
 
 def ready() -> bool:
@@ -28,7 +30,7 @@ def ready() -> bool:
     _dataset_of_the_link()
     with st.sidebar:
         _dataset_picker()
-        _running()
+        st.fragment(_running, run_every=BUSY if services.active_jobs() else IDLE)()
         st.caption(f":material/folder: `{opened.root}`")
     _what_happened()
     return True
@@ -66,7 +68,6 @@ def _dataset_picker() -> None:
         st.selectbox("Dataset", labels, key="dataset", bind="query-params", help="Every page works on this dataset.")
 
 
-@st.fragment(run_every=2.0)
 def _running() -> None:
     """Training that goes on, wherever one is."""
     for job in services.active_jobs():

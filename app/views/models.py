@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from app import services
-from app.ui import charts, messages, tables
+from app.ui import charts, messages, model_charts, tables
 from app.ui.tables import Column
 from app.views import frame
 
@@ -20,6 +20,12 @@ STATE_ICONS = {
 }
 
 
+KINDS = {
+    "affinity": "In one piece: expected interactions of a user with an item",
+    "preference": "What a user will want next (multiply it with an intensity)",
+    "intensity": "How active a user will be",
+}
+MEASURES = ("recall", "precision")
 ENDED = {"failed": "failed", "cancelled": "was cancelled", "interrupted": "was interrupted"}
 SHOWN = 3
 
@@ -56,7 +62,7 @@ def _train(info: services.DatasetInfo) -> None:
         names = st.multiselect(
             "Models",
             list(offered),
-            default=[n for n in ("Popularity", "GRU×HawkesPoisson") if n in offered],
+            default=services.proposed(offered),
             key="train-models",
             help="A product such as GRU×Hawkes multiplies what a user may like with how active the user will be.",
         )
@@ -77,8 +83,11 @@ def _train(info: services.DatasetInfo) -> None:
         st.toast(f"Training of {', '.join(names)} has started.", icon=":material/play_arrow:")
         st.rerun()
     with st.expander("What the models are", icon=":material/help:"):
-        for name, text in offered.items():
-            st.markdown(f"**{name}** – {text}")
+        for kind, heading in KINDS.items():
+            found = [o for o in offered.values() if o.kind == kind]
+            if found:
+                st.markdown(f"**{heading}**")
+                st.markdown("\n".join(f"- **{o.name}**: {messages.plain(o.text)}" for o in found))
 
 
 @st.fragment(run_every=1.0)
@@ -130,7 +139,7 @@ def _job(job: services.Job) -> None:
         st.caption(f"{messages.duration(job.seconds)} so far{left}{stuck}")
         history = pd.DataFrame(job.history)
         if len(history) > 1:
-            charts.show(charts.loss(history), f"loss-{job.id}", "Training and held-out loss by epoch")
+            charts.show(model_charts.loss(history), f"loss-{job.id}", "Training and held-out loss by epoch")
 
 
 def _unfinished() -> None:
@@ -174,11 +183,18 @@ def _compare(info: services.DatasetInfo) -> None:
         help="Only models trained and tested on the same windows can be compared.",
     )  # fmt: skip
     rows = services.comparison(info, chosen)
+    measured = rows[rows["item_precision"].notna()]
     figure, words = st.columns([3, 2], gap="large")
     with figure:
-        measured = rows[rows["item_precision"].notna()]
+        measure = st.segmented_control(
+            "Measure", MEASURES, default=MEASURES[0], required=True, key="compare-measure", help="At one percent."
+        )
         if len(measured):
-            charts.show(charts.comparison(measured), "comparison", "Precision of every model in both directions")
+            charts.show(
+                model_charts.comparison(measured, measure or MEASURES[0]),
+                "comparison",
+                f"{measure} of every model in both directions",
+            )
     with words:
         _best(rows)
     columns = {
@@ -219,10 +235,67 @@ def _best(rows: pd.DataFrame) -> None:
 
 
 def _card(rows: pd.DataFrame) -> None:
+    """One model: whether it is calibrated, and its card."""
     names = dict(zip(rows["id"], rows["model"], strict=True))
-    with st.expander("Model cards", icon=":material/badge:"):
-        chosen = st.selectbox("Model", list(names), format_func=names.__getitem__, key="card-model")
+    st.subheader("One model", anchor=False)
+    first = rows["user_precision"].fillna(-1).astype(float).idxmax()
+    chosen = st.selectbox("Model", list(names), int(first), format_func=names.__getitem__, key="card-model")
+    calibrated, card = st.tabs([":material/balance: Calibration", ":material/badge: Card"], key="model-tabs")
+    with calibrated, messages.guard(services.Problem, "show the calibration"):
+        _calibration(chosen)
+    with card:
         st.markdown(services.card(chosen))
+
+
+def _calibration(model_id: str) -> None:
+    """Whether what a model expects is what happens."""
+    key = services.request_reliability(model_id)
+    task = services.task(key)
+    if task is None or not task.settled:
+        _measuring(key)
+        return
+    if task.state == "failed":
+        services.forget(key)
+        raise task.error or RuntimeError("no error was kept")
+    frame = task.result
+    if frame is None:
+        st.info(
+            "The scores of this model are shares of preference, not expected counts: there is nothing to calibrate. "
+            "Multiply it with an intensity.",
+            icon=":material/info:",
+        )
+        return
+    expected = float((frame["expected"] * frame["members"])[frame["side"] == "user"].sum())
+    happened = float((frame["happened"] * frame["members"])[frame["side"] == "user"].sum())
+    ratio = happened / expected if expected else float("nan")
+    st.caption(
+        f"{messages.count(expected)} interactions were expected in the test window and {messages.count(happened)} "
+        f"happened: {messages.percent(ratio, 0)} of what was expected. Marks above the line: more happened."
+    )
+    sides = (("user", "User-states, from the quietest to the busiest tenth"), ("item", "Items, from rare to popular"))
+    for cell, (side, heading) in zip(st.columns(2, gap="large"), sides, strict=True):
+        with cell:
+            st.markdown(f"**{heading}**")
+            part = frame[frame["side"] == side]
+            charts.show(model_charts.reliability(part), f"reliability-{side}", f"{heading}: expected against happened")
+    columns = {
+        "side": Column("Groups of"),
+        "members": Column("Members", "count"),
+        "expected": Column("Expected each", "decimal", "Interactions in the test window"),
+        "happened": Column("Happened each", "decimal", "Interactions in the test window"),
+        "low": Column("Chance from", "decimal", "Where nine of ten Poisson counts of that expectation lie"),
+        "high": Column("Chance to", "decimal"),
+    }
+    tables.beside(frame, columns, "reliability-table")
+
+
+@st.fragment(run_every=0.6)
+def _measuring(key: str) -> None:
+    task = services.task(key)
+    if task is None or task.settled:
+        st.rerun()
+    else:
+        st.progress(task.share, text=f"{task.stage} · {messages.duration(task.seconds)}")
 
 
 page()

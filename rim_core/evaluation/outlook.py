@@ -38,9 +38,13 @@ def spread(total: np.ndarray, squares: np.ndarray, users: int) -> np.ndarray:
 
 
 def interval(total: np.ndarray, deviation: np.ndarray, level: float = LEVEL) -> tuple[np.ndarray, np.ndarray]:
-    """Bounds between which a delivery stays with probability ``level``; the lower one is not below 0. (n,) each."""
-    z = stats.norm.ppf(0.5 + level / 2)
-    return np.maximum(np.asarray(total) - z * deviation, 0.0), np.asarray(total) + z * deviation
+    """Bounds between which a delivery stays with probability ``level``. (n,) each.
+
+    The lower one is not below 0; the upper one not below what a delivery to nobody still allows (the rule of three).
+    """
+    tail = 0.5 - level / 2
+    z = -stats.norm.ppf(tail)
+    return np.maximum(np.asarray(total) - z * deviation, 0.0), np.maximum(total + z * deviation, -np.log(tail))
 
 
 def chance(total: np.ndarray, deviation: np.ndarray, minimum: np.ndarray) -> np.ndarray:

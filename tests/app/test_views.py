@@ -1,4 +1,4 @@
-"""The four pages, run without a browser: what a person reads on them, and what their buttons do."""
+"""The pages, run without a browser: what a person reads on them, and what their buttons do."""
 
 from __future__ import annotations
 
@@ -22,12 +22,13 @@ from app.services.owner import trainings
 from rim_core.storage import Workspace
 
 PAGES = ("views/data.py", "views/models.py", "views/plan.py", "views/audiences.py")
+START, COMPARE = "views/start.py", "views/compare.py"
 
 
 def go(app: AppTest, page: str) -> AppTest:
     """Open the dashboard on a page."""
     app.run()
-    return app if page == PAGES[0] else app.switch_page(page).run()
+    return app if page == START else app.switch_page(page).run()
 
 
 def words(app: AppTest) -> str:
@@ -50,6 +51,8 @@ def metric(app: AppTest, label: str) -> str:
         (PAGES[1], "add a dataset first"),
         (PAGES[2], "Add a dataset first"),
         (PAGES[3], "Add a dataset first"),
+        (START, "learns from a log"),
+        (COMPARE, "Add a dataset first"),
     ],
 )
 def test_an_empty_workspace_says_the_next_step_on_every_page(
@@ -61,7 +64,7 @@ def test_an_empty_workspace_says_the_next_step_on_every_page(
     assert next_step in words(app)
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", [*PAGES, START, COMPARE])
 def test_every_page_shows_a_prepared_workspace_without_an_error(shop: Path, app: AppTest, page: str) -> None:
     go(app, page)
     assert not app.exception

@@ -1,0 +1,94 @@
+"""Charts of models: how training goes, both rankings, whether what is expected happens."""
+
+from __future__ import annotations
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from app.ui.charts import layout, palette
+
+SYMBOLS = ("circle", "diamond", "square", "triangle-up", "cross", "x", "star", "hexagon", "triangle-down", "pentagon")
+
+
+def loss(frame: pd.DataFrame) -> go.Figure:
+    """Training and held-out loss. ``frame``: step and one column per loss."""
+    figure = go.Figure()
+    names = {"train_loss": ("training", "dot"), "heldout_loss": ("held-out users", "solid")}
+    for colour, (column, (name, dash)) in zip(palette().series, names.items(), strict=False):
+        if column in frame and frame[column].notna().any():
+            known = frame[frame[column].notna()]
+            figure.add_trace(
+                go.Scatter(
+                    x=known["step"],
+                    y=known[column],
+                    name=name,
+                    mode="lines+markers",
+                    marker={"size": 5},
+                    line={"color": colour, "dash": dash},
+                    hovertemplate=f"epoch %{{x:.2~f}}<br>{name} %{{y:.3f}}<extra></extra>",
+                )
+            )
+    return layout(figure, "epoch", "loss (nats per event)", height=220, legend=True)
+
+
+def comparison(frame: pd.DataFrame, measure: str) -> go.Figure:
+    """ItemRec against UserRec, one point a model (Figure 3). ``frame``: model, item_<measure>, user_<measure>."""
+    figure = go.Figure()
+    item, user = f"item_{measure}", f"user_{measure}"
+    for i, row in enumerate(frame.to_dict("records")):
+        figure.add_trace(
+            go.Scatter(
+                x=[row[item]],
+                y=[row[user]],
+                name=row["model"],
+                mode="markers",
+                marker={
+                    "size": 13,
+                    "symbol": SYMBOLS[i % len(SYMBOLS)],
+                    "color": palette().series[i % len(palette().series)],
+                    "line": {"color": palette().ink, "width": 0.5},
+                },
+                hovertemplate=(
+                    f"<b>{row['model']}</b><br>items for a user %{{x:.4f}}<br>users for an item %{{y:.4f}}"
+                    "<extra></extra>"
+                ),
+            )
+        )
+    figure.update_xaxes(rangemode="tozero")
+    figure.update_yaxes(rangemode="tozero")
+    return layout(figure, f"items for a user: {measure}", f"users for an item: {measure}", legend=True, height=400)
+
+
+def reliability(frame: pd.DataFrame) -> go.Figure:
+    """What was expected against what happened, a mark per group. ``frame``: expected, happened, low, high, members."""
+    p = palette()
+    figure = go.Figure()
+    least = max(float(frame.loc[frame["expected"] > 0, "expected"].min() or 1e-3) / 2, 1e-6)
+    most = 2 * float(frame[["expected", "happened", "high"]].max().max())
+    figure.add_trace(
+        go.Scatter(
+            x=[least, most],
+            y=[least, most],
+            mode="lines",
+            name="as expected",
+            line={"color": p.quiet, "dash": "dash", "width": 1.5},
+            hoverinfo="skip",
+        )
+    )
+    figure.add_trace(
+        go.Scatter(
+            x=frame["expected"].clip(lower=least),
+            y=frame["happened"].clip(lower=least),
+            customdata=frame[["members", "low", "high", "happened"]],
+            mode="markers",
+            name="groups of equal size",
+            marker={"color": p.main, "size": 10},
+            hovertemplate=(
+                "%{customdata[0]:,} together<br>expected %{x:.3g} each<br>happened %{customdata[3]:.3g} each<br>"
+                "chance alone: %{customdata[1]:.3g} to %{customdata[2]:.3g}<extra></extra>"
+            ),
+        )
+    )
+    figure.update_xaxes(type="log")
+    figure.update_yaxes(type="log")
+    return layout(figure, "expected interactions each (log)", "happened (log)", legend=True, height=330)

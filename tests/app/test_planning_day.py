@@ -1,0 +1,260 @@
+"""A planner's work on saved plans and single promises, without a browser: Start, Plan, Compare."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from app import services
+from app.services.requests import PlanRequest, Promise, constraints
+from rim_core.errors import ConstraintError
+
+START, PLAN, COMPARE, MODELS = "views/start.py", "views/plan.py", "views/compare.py", "views/models.py"
+
+
+def words(app: AppTest) -> str:
+    """Everything the page says."""
+    parts = [*app.title, *app.markdown, *app.caption, *app.info, *app.warning, *app.error, *app.success, *app.subheader]
+    return "\n".join(str(p.value) for p in parts)
+
+
+def go(app: AppTest, page: str) -> AppTest:
+    app.run()
+    return app if page == START else app.switch_page(page).run()
+
+
+def planned(app: AppTest, until: Callable) -> AppTest:
+    return until(app, lambda page: any("Certificate" in tab.label for tab in page.tabs))
+
+
+def make(request: PlanRequest) -> services.PlanResult:
+    """The plan of a request, waited for."""
+    key = services.request_plan(request, wish="test")
+    end = time.monotonic() + 120
+    while not services.task(key).settled:
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    task = services.task(key)
+    assert task.error is None, task.error
+    return task.result
+
+
+@pytest.fixture
+def model(shop: Path) -> str:
+    """Id of the model to plan with."""
+    return services.best_model(services.models(services.datasets()[0]))
+
+
+CATALOGUE = pd.DataFrame(
+    {"title": ["Tea", "Coffee", "Milk", "=SUM(A1)"], "brand": ["A", "A", "B", "B"]}, index=["t", "c", "m", "=x"]
+)
+
+
+# -- promises -------------------------------------------------------------------------------------------------
+
+
+def test_a_single_items_promise_goes_before_its_groups_and_that_before_the_general_one() -> None:
+    request = PlanRequest("x", 2, 0.1, promises=(Promise("A", "brand", 0.2, 0.9), Promise("c", minimum=0.3)))
+    found = constraints(request, CATALOGUE)
+    np.testing.assert_allclose(found.min_exposure, [0.2, 0.3, 0.1, 0.1])
+    np.testing.assert_allclose(found.max_exposure, [0.9, 0.9, 1.0, 1.0])
+
+
+def test_promises_about_what_is_not_there_or_cannot_be_are_all_named() -> None:
+    request = PlanRequest("x", 2, promises=(Promise("nothing", minimum=0.1), Promise("t", minimum=0.5, maximum=0.2)))
+    with pytest.raises(ConstraintError) as error:
+        constraints(request, CATALOGUE)
+    assert "no item nothing" in str(error.value)
+    assert "Item t" in str(error.value)
+
+
+def test_a_link_holds_a_plan_and_a_damaged_one_is_said_to_be() -> None:
+    request = PlanRequest("abc", 3, 0.0125, 0.4, 7, (Promise("A", "brand", 0.2), Promise("c", maximum=0.3)))
+    assert PlanRequest.from_token(request.token()) == request
+    for damaged in (request.token()[:-9], "nonsense", "", "é"):
+        with pytest.raises(ConstraintError, match="link"):
+            PlanRequest.from_token(damaged)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "c\t2,5\nTea\t1\t30",
+        "item;at least (%);at most (%)\nc;2.5 %;\ntea;1;30",
+        "applies_to,target,title,minimum_percent,maximum_percent\nitem,c,Coffee,2.5,\nitem,t,Tea,1,30",
+    ],
+)
+def test_rows_pasted_from_a_spreadsheet_become_promises(text: str) -> None:
+    read = services.promises_from_text(text, CATALOGUE)
+    assert read.problems == ()
+    assert set(read.promises) == {Promise("c", "", 0.025), Promise("t", "", 0.01, 0.3)}
+
+
+def test_rows_that_mean_nothing_are_named_and_the_others_taken() -> None:
+    read = services.promises_from_text("c\t2\nwine\t3\nt\tlots\nm\t101\nm\t5\t2", CATALOGUE)
+    assert read.promises == (Promise("c", "", 0.02),)
+    assert len(read.problems) == 4
+    assert "no item wine" in read.problems[0]
+    assert "lots" in read.problems[1]
+
+
+def test_a_file_of_promises_reads_back_as_it_was_and_runs_nothing_in_a_spreadsheet() -> None:
+    promises = (Promise("=x", "", 0.5), Promise("A", "brand", 0.015, 0.25))
+    text = services.promises_to_csv(promises, CATALOGUE).decode()
+    assert not any(cell[:1] in ("=", "+", "-", "@") for line in text.splitlines() for cell in line.split(","))
+    assert set(services.promises_from_text(text, CATALOGUE).promises) == set(promises)
+
+
+def test_ways_out_of_clashing_promises_can_be_planned_with(model: str) -> None:
+    size = services.plan_size(model)
+    request = PlanRequest(model, 2, min(1.0, 1.5 * size.fitting_exposure(2)))
+    ways = services.relaxations(request)
+    assert [w.label.split()[0] for w in ways] == ["Lower", "Raise"]
+    for way in ways:
+        result = make(way.request)
+        assert result.certificate.feasible, way.label
+    assert ways[0].request.min_exposure < request.min_exposure
+    assert ways[1].request.capacity > 2
+
+
+def test_a_promise_of_one_item_is_kept_and_its_price_and_losers_are_told(model: str) -> None:
+    rare = services.catalogue_of(model).index[-1]
+    free = make(PlanRequest(model, 3))
+    size = services.plan_size(model)
+    result = make(PlanRequest(model, 3, promises=(Promise(str(rare), minimum=0.5),)))
+    row = result.items.set_index("item_id").loc[str(rare)]
+    assert row["planned_delivered"] >= size.promised(0.5)
+    assert row["cost"] > 0
+    assert result.promises == 1
+    lost = (result.items["free"] - result.items["planned_delivered"]).clip(lower=0).sum()
+    gained = (result.items["planned_delivered"] - result.items["free"]).clip(lower=0).sum()
+    assert lost == gained > 0
+    assert result.losers.users["states"].sum() == size.states
+    assert free.losers.worse == 0.0
+    assert result.cost_of_promises == pytest.approx(1 - result.certificate.objective / free.certificate.objective)
+
+
+# -- the pages ------------------------------------------------------------------------------------------------
+
+
+def test_undo_and_redo_step_through_what_was_promised(shop: Path, app: AppTest, until: Callable) -> None:
+    planned(go(app, PLAN), until)
+    first = app.slider(key="plan-capacity").value
+    app.slider(key="plan-capacity").set_value(4).run()
+    app.slider(key="plan-least").set_value(3.0).run()
+    app.button(key="plan-undo").click().run()
+    assert (app.slider(key="plan-capacity").value, app.slider(key="plan-least").value) != (4, 3.0)
+    app.button(key="plan-undo").click().run()
+    assert app.slider(key="plan-capacity").value == first
+    assert app.button(key="plan-undo").disabled
+    app.button(key="plan-redo").click().run()
+    app.button(key="plan-redo").click().run()
+    assert (app.slider(key="plan-capacity").value, app.slider(key="plan-least").value) == (4, 3.0)
+    assert app.button(key="plan-redo").disabled
+
+
+def test_an_infeasible_promise_is_relaxed_with_one_click(shop: Path, app: AppTest, until: Callable) -> None:
+    planned(go(app, PLAN), until)
+    app.slider(key="plan-capacity").set_value(2).run()
+    size = services.plan_size(app.selectbox(key="plan-model").value)
+    app.slider(key="plan-least").set_value(size.slider_end(2)).run()
+    assert "more places than there are" in words(app)
+    app.button(key="relax-places-0").click().run()
+    assert "more places than there are" not in words(app)
+    planned(app, until)
+    assert "Every promise is kept" in words(app)
+
+
+def test_a_link_opens_the_very_plan_saved_or_not(shop: Path, app: AppTest, until: Callable, model: str) -> None:
+    request = PlanRequest(model, 3, 0.04, 0.6, promises=(Promise(str(services.catalogue_of(model).index[0]), "", 0.1),))
+    saved = services.save_plan(make(request), "Linked")
+    for query in ({"scenario": saved.id}, {"plan": request.token()}):
+        fresh = AppTest.from_file(str(Path(__file__).resolve().parents[2] / "app" / "main.py"), default_timeout=180)
+        fresh.run()
+        for key, value in query.items():
+            fresh.query_params[key] = value
+        fresh.switch_page(PLAN).run()
+        planned(fresh, until)
+        assert fresh.slider(key="plan-capacity").value == 3
+        assert fresh.slider(key="plan-least").value == pytest.approx(4.0)
+        assert fresh.slider(key="plan-most").value == pytest.approx(60.0)
+        assert any("groups (1)" in e.label for e in fresh.expander)
+        assert "Linked" in words(fresh)
+
+
+def test_a_link_to_a_plan_that_is_not_here_says_so(shop: Path, app: AppTest) -> None:
+    app.run()
+    app.query_params["scenario"] = "plan-nowhere"
+    app.switch_page(PLAN).run()
+    assert not app.exception
+    assert "not in this workspace" in app.error[0].value
+
+
+def test_saved_plans_are_set_side_by_side_renamed_cloned_and_put_away(shop: Path, app: AppTest, model: str) -> None:
+    calm = services.save_plan(make(PlanRequest(model, 3)), "Calm")
+    bold = services.save_plan(make(PlanRequest(model, 3, 0.05)), "Bold")
+    go(app, COMPARE)
+    assert not app.exception
+    assert set(app.multiselect(key="compare-plans").value) == {calm.id, bold.id}
+    tables = [t.value for t in app.table]
+    assert any("Calm" in t.columns and "Bold" in t.columns for t in tables)
+    found = services.side_by_side([calm.id, bold.id])
+    row = found.came.set_index("label").loc["Expected interactions"]
+    assert (row["value_0"], row["value_1"]) == (calm.certificate["objective"], bold.certificate["objective"])
+    assert found.same_data
+    assert found.items["spread"].max() > 0
+
+    app.button(key="manage-clone").click().run()
+    names = [s.name for s in services.scenarios(services.datasets()[0])]
+    assert len(names) == 3
+    copy = next(s for s in services.scenarios(services.datasets()[0]) if s.id not in (calm.id, bold.id))
+    original = next(s for s in (calm, bold) if copy.name.startswith(s.name))
+    assert copy.certificate == original.certificate
+    part = services.workspace().scenario_pairs(copy.id, "test")
+    assert part.equals(services.workspace().scenario_pairs(original.id, "test"))
+    app.button(key="compare-undo-go").click().run()
+    assert len(services.scenarios(services.datasets()[0])) == 2
+
+    services.rename(calm.id, "Calmer")
+    services.archive(bold.id)
+    app.run()
+    assert [s.name for s in services.scenarios(services.datasets()[0])] == ["Calmer"]
+    assert "archived the plan" in "\n".join(services.lately()["what"])
+    assert (services.lately()["who"] != "").all()
+
+
+def test_start_says_what_needs_attention_and_where(shop: Path, app: AppTest, model: str) -> None:
+    info = services.datasets()[0]
+    size = services.plan_size(model)
+    services.save_plan(make(PlanRequest(model, 2, size.fitting_exposure(2))), "Too bold")
+    services.workspace().add_dataset("shop", "shop", options={"users": 200, "items": 20, "days": 60, "seed": 9})
+    go(app, START)
+    assert not app.exception
+    text = words(app)
+    assert "Needs attention" in text
+    assert "is newer than its models" in text
+    assert "was planned on version 1" in text
+    assert [a.kind for a in services.attention()] == ["plan", "model"]
+    services.workspace().remove_dataset(info.name, 2)
+    kinds = [a.kind for a in services.attention()]
+    assert "model" not in kinds
+
+
+def test_any_registered_model_is_offered_and_calibration_adds_up(shop: Path, app: AppTest, until: Callable) -> None:
+    from rim_core.jobs.naming import available
+
+    assert set(available()) <= set(services.catalogue())
+    assert "GRU×HawkesPoisson" in services.catalogue()
+    go(app, MODELS)
+    until(app, lambda page: any("were expected in the test window" in c.value for c in page.caption))
+    assert not app.exception
+    task = services.task(services.request_reliability(app.selectbox(key="card-model").value))
+    frame = task.result
+    sums = (frame["happened"] * frame["members"]).groupby(frame["side"]).sum()
+    assert sums["user"] == pytest.approx(sums["item"])
