@@ -20,6 +20,8 @@ page = st.navigation(
         st.Page("views/models.py", title="Models", icon=":material/model_training:"),
         st.Page("views/plan.py", title="Plan", icon=":material/tune:"),
         st.Page("views/compare.py", title="Compare", icon=":material/compare_arrows:"),
+        st.Page("views/delivery.py", title="Delivery", icon=":material/local_shipping:"),
+        st.Page("views/campaign.py", title="After the campaign", icon=":material/campaign:"),
         st.Page("views/audiences.py", title="Audiences", icon=":material/groups:"),
     ]
 )

@@ -1,10 +1,12 @@
-"""Audiences: what a saved plan gives to whom, and the files made from it."""
+"""Audiences: what a saved plan gives to whom and why, the rules, and the files made from it."""
 
 from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -13,11 +15,35 @@ import numpy as np
 import pandas as pd
 
 from app.services.data import cut, read_log
-from app.services.owner import change, workspace
-from rim_core.audiences import export_pairs
-from rim_core.errors import RimError
+from app.services.owner import change, task, tasks, workspace
+from app.services.planning import scores_of
+from app.tasks import Report
+from rim_core.audiences import (
+    Audience,
+    AudienceRecipe,
+    AudienceRules,
+    Reasons,
+    audience_of,
+    contact_columns,
+    explain,
+    read_ids,
+    reproduces,
+    response_curve,
+    write_audience,
+)
+from rim_core.errors import NotFoundError, RimError
 from rim_core.planning import Constraints
-from rim_core.storage import Scenario, Workspace
+from rim_core.storage import Scenario, SuppressionList, Workspace
+
+FORMATS = {
+    "csv": "CSV",
+    "parquet": "Parquet",
+    "google": "Google Customer Match",
+    "meta": "Meta custom audience",
+}
+"""Layouts of an audience file, in words."""
+PATIENCE = 0.5
+"""Seconds a page waits for work that is nearly always quick, before it shows that it waits."""
 
 
 def audience_items(scenario: Scenario, part: str) -> pd.DataFrame:
@@ -29,17 +55,17 @@ def audience_items(scenario: Scenario, part: str) -> pd.DataFrame:
         item_id, title, label (for a list), delivered (user-states), expected (interactions; NaN where the scores are no
         counts), minimum (user-states promised; <NA> where that can no longer be told).
     """
-    return _items(workspace(), scenario.id, part).copy()
+    return _items(workspace(), scenario.id, part, scenario.updated_at.isoformat()).copy()
 
 
 @lru_cache(maxsize=8)
-def _items(opened: Workspace, scenario_id: str, part: str) -> pd.DataFrame:
+def _items(opened: Workspace, scenario_id: str, part: str, updated: str) -> pd.DataFrame:
     scenario = opened.scenario(scenario_id)
     items = opened.scenario_items(scenario_id)[["item_id"]]
     items["minimum"] = pd.array(_minimum(opened, scenario, part, len(items)), dtype="Int64")
     items = items.merge(opened.delivered_by_item(scenario_id, part), on="item_id", how="left")
     items["delivered"] = items["delivered"].fillna(0).astype(int)
-    items["title"] = items["item_id"].map(_titles(opened, scenario)).fillna(items["item_id"])
+    items["title"] = items["item_id"].map(titles(opened, scenario)).fillna(items["item_id"])
     items["label"] = [
         title if title == identity else f"{title} · {identity}"
         for title, identity in zip(items["title"], items["item_id"], strict=True)
@@ -58,75 +84,263 @@ def _minimum(opened: Workspace, scenario: Scenario, part: str, n: int) -> Sequen
     return promised
 
 
-def _titles(opened: Workspace, scenario: Scenario) -> pd.Series:
+def titles(opened: Workspace, scenario: Scenario) -> pd.Series:
     """Title of every item by id; empty once the dataset was removed."""
     try:
-        titles = read_log(opened, scenario.dataset, scenario.dataset_version).items["title"]
+        found = read_log(opened, scenario.dataset, scenario.dataset_version).items["title"]
     except RimError:
         return pd.Series(dtype=object)
-    return titles.astype(str)
+    return found.astype(str)
 
 
-def audience(
-    scenario: Scenario, part: str, *, items: Sequence[str] | None = None, user: str | None = None
-) -> pd.DataFrame:
-    """The pairs of some items (all by default) or of one user, best user-states of an item first.
+def audience_of_user(scenario: Scenario, part: str, user: str) -> pd.DataFrame:
+    """The pairs of one user, with titles: user_id, item_id, title, rank, score, expected and more."""
+    pairs = workspace().scenario_pairs(scenario.id, part, user=user)
+    return pairs.assign(title=pairs["item_id"].map(_title_of(scenario, part)))
 
-    Returns
-    -------
-    DataFrame
-        user_id, item_id, title, rank, score, expected and what else the workspace keeps of a pair.
+
+def _title_of(scenario: Scenario, part: str) -> pd.Series:
+    return audience_items(scenario, part).set_index("item_id")["title"]
+
+
+# -- the audience under its rules --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class MadeAudience:
+    """An audience as the page shows it.
+
+    Attributes
+    ----------
+    pairs : DataFrame
+        user_id, item_id, title, rank, score, expected and more.
+    removals : DataFrame
+        rule, pairs, users, items (removed), left (pairs after it): a row a rule in force.
+    held_out : int
+        Users of the hold-out group.
+    users : int
+        Distinct users written to.
+    expected : float
+        Interactions expected of them; NaN where scores are no counts.
     """
-    pairs = _pairs(scenario, part, items, user)
-    titles = audience_items(scenario, part).set_index("item_id")["title"]
-    return pairs.assign(title=pairs["item_id"].map(titles))
+
+    pairs: pd.DataFrame
+    removals: pd.DataFrame
+    held_out: int
+    users: int
+    expected: float
 
 
-def _pairs(scenario: Scenario, part: str, items: Sequence[str] | None, user: str | None = None) -> pd.DataFrame:
-    opened = workspace()
-    if items is None or user is not None:
-        return opened.scenario_pairs(scenario.id, part, user=user)
-    found = [opened.scenario_pairs(scenario.id, part, item=item) for item in items]
-    return pd.concat(found, ignore_index=True) if found else opened.scenario_pairs(scenario.id, part, limit=0)
+def request_audience(recipe: AudienceRecipe, wish: str) -> str:
+    """Ask for an audience; the key of the task, whose result is a MadeAudience. Quick ones are there at once."""
+    scenario = workspace().scenario(recipe.scenario_id)
+    asked = replace(recipe, format="csv", country_code=None)
+    key = f"audience {scenario.updated_at.isoformat()} {json.dumps(asked.to_dict(), sort_keys=True)}"
+    tasks.request(key, lambda report: _make(scenario, asked, report), wish)
+    return settle(key)
 
 
-def export_csv(scenario: Scenario, part: str, items: Sequence[str] | None = None) -> bytes:
-    """The audience file of some items (all by default): kept in the workspace, written down, and returned.
+def settle(key: str, patience: float = PATIENCE) -> str:
+    """Give work that is nearly always quick a moment, so that the page is drawn once."""
+    end = time.monotonic() + patience
+    while time.monotonic() < end:
+        found = task(key)
+        if found is None or found.settled:
+            break
+        time.sleep(0.01)
+    return key
+
+
+def _make(scenario: Scenario, recipe: AudienceRecipe, report: Report) -> MadeAudience:
+    report("reading the plan's deliveries", 0.1)
+    made: Audience = audience_of(workspace(), recipe)
+    report("counting", 0.9)
+    left = made.before
+    rows = []
+    for removal in made.removals:
+        left -= removal.pairs
+        row = {"rule": removal.rule.capitalize(), "pairs": removal.pairs, "users": removal.users}
+        rows.append({**row, "items": removal.items, "left": left})
+    expected = made.pairs["expected"].astype(float)
+    return MadeAudience(
+        pairs=made.pairs.assign(title=made.pairs["item_id"].map(_title_of(scenario, recipe.part))),
+        removals=pd.DataFrame(rows, columns=["rule", "pairs", "users", "items", "left"]),
+        held_out=int(made.held_out["user_id"].nunique()),
+        users=int(made.pairs["user_id"].nunique()),
+        expected=float(expected.sum()) if expected.notna().all() else np.nan,
+    )
+
+
+# -- suppression lists ---------------------------------------------------------------------------------------------
+
+
+def suppression_lists() -> list[SuppressionList]:
+    """The lists in force, the latest first."""
+    return workspace().suppression_lists()
+
+
+def add_suppression_list(name: str, content: bytes) -> SuppressionList:
+    """Keep an uploaded list of user ids, one a line.
 
     Raises
     ------
+    DataError
+        It is no text, or empty.
+    """
+    with change() as opened:
+        return opened.add_suppression_list(Path(name).stem, read_ids(content))
+
+
+def contacts_known(scenario: Scenario) -> tuple[str, ...]:
+    """Which contacts the dataset of a plan carries: "e-mail", "phone", both or none."""
+    try:
+        info = workspace().dataset(scenario.dataset, scenario.dataset_version)
+    except RimError:
+        return ()
+    found = contact_columns(info.user_columns)
+    return tuple(word for word, name in (("e-mail", found.email), ("phone", found.phone)) if name is not None)
+
+
+# -- how large, and why ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class SizeCurve:
+    """Expected response by size.
+
+    Attributes
+    ----------
+    everyone : DataFrame
+        size, expected, next, share and happened of the item's best user-states, whatever the plan gives them.
+    plan : DataFrame
+        size, expected and happened of what the plan gives the item, best first.
+    counts : bool
+        Whether scores are expected interactions.
+    """
+
+    everyone: pd.DataFrame
+    plan: pd.DataFrame
+    counts: bool
+
+
+def request_curve(scenario: Scenario, part: str, item: str, wish: str) -> str:
+    """Ask for the size curve of an item; the key of the task, whose result is a SizeCurve."""
+    key = f"curve {scenario.id} {scenario.updated_at.isoformat()} {part} {item}"
+    tasks.request(key, lambda report: _curve(scenario, part, item, report), wish)
+    return settle(key)
+
+
+def _curve(scenario: Scenario, part: str, item: str, report: Report) -> SizeCurve:
+    report("scoring the user-states", 0.1)
+    scored = scores_of(scenario.model_id)
+    scores = getattr(scored, part)
+    states = scores.states
+    if item not in scores.item_ids:
+        raise NotFoundError(f"The model of this plan does not know item {item}: train it again and plan anew.")
+    column = int(scores.item_ids.get_loc(item))
+    report("ordering them", 0.7)
+    rows = np.arange(len(scores))
+    expected = scores.pairs(rows, np.full(len(rows), column)).astype(float)
+    happened = np.asarray(states.targets[:, [column]].todense(), float).ravel()
+    pairs = workspace().scenario_pairs(scenario.id, part, item=item)
+    given = pairs["state"].to_numpy(np.int64)
+    return SizeCurve(
+        response_curve(expected, happened), response_curve(pairs["score"].to_numpy(), happened[given]), scored.counts
+    )
+
+
+def request_why(scenario: Scenario, part: str, item: str, user: str, wish: str) -> str:
+    """Ask why a user gets an item; the key of the task, whose result is the engine's Reasons."""
+    key = f"why {scenario.id} {scenario.updated_at.isoformat()} {part} {json.dumps([item, user])}"
+    tasks.request(key, lambda report: _why(scenario, part, item, user, report), wish)
+    return settle(key)
+
+
+def _why(scenario: Scenario, part: str, item: str, user: str, report: Report) -> Reasons:
+    opened = workspace()
+    pairs = opened.scenario_pairs(scenario.id, part, item=item, user=user)
+    if pairs.empty:
+        raise NotFoundError(f"The plan does not give this item to user {user} here. Ids are compared letter by letter.")
+    report("scoring the user-states", 0.1)
+    scores = getattr(scores_of(scenario.model_id), part)
+    report("taking the decision apart", 0.8)
+    prices = opened.scenario_items(scenario.id)["price"].to_numpy(float, copy=True)
+    row = int(pairs["state"].iloc[0])
+    capacity = Constraints(**scenario.constraints).bounds(len(scores), len(prices), crossing=True).capacity
+    return explain(scores, row, item, prices, int(capacity[row]))
+
+
+# -- files -----------------------------------------------------------------------------------------------------------
+
+
+def export_file(recipe: AudienceRecipe) -> bytes:
+    """The file of a recipe: kept in the workspace, written down, and returned.
+
+    Raises
+    ------
+    DataError
+        The country code is none.
     StorageError
         The workspace cannot be written.
     """
     with change() as opened:
         stamp = f"{datetime.now(UTC):%Y%m%d-%H%M%S-%f}"
-        path = opened.exports_folder / f"{stamp}-{export_name(scenario, part, items)}"
-        receipt = export_pairs(_pairs(scenario, part, items), to=path)
-        item = ", ".join(items) if items is not None else None
-        opened.record_export(receipt.path, rows=receipt.rows, format=receipt.format, scenario_id=scenario.id, item=item)
+        receipt, _, _ = write_audience(opened, recipe, opened.exports_folder / f"{stamp}-{export_name(recipe)}")
         return receipt.path.read_bytes()
 
 
-def export_name(scenario: Scenario, part: str, items: Sequence[str] | None = None) -> str:
+def export_name(recipe: AudienceRecipe) -> str:
     """A file name that says what is inside, in letters that every system takes."""
-    if items is None:
-        what = "all items"
-    else:
-        what = items[0] if len(items) == 1 else f"{len(items)} items"
-    words = [scenario.name, what, "delivered" if part == "test" else "planned"]
-    return "_".join(re.sub(r"[^A-Za-z0-9.]+", "-", word).strip("-.")[:60] or "x" for word in words) + ".csv"
+    items = recipe.items
+    what = "all items" if items is None else items[0] if len(items) == 1 else f"{len(items)} items"
+    name = workspace().scenario(recipe.scenario_id).name
+    words = [name, what, "delivered" if recipe.part == "test" else "planned"]
+    words += [] if recipe.format in ("csv", "parquet") else [recipe.format]
+    stem = "_".join(re.sub(r"[^A-Za-z0-9.]+", "-", word).strip("-.")[:60] or "x" for word in words)
+    return f"{stem}.{'parquet' if recipe.format == 'parquet' else 'csv'}"
 
 
-def exports() -> pd.DataFrame:
-    """Files made so far, the latest first: created_at, who, file, rows, sha256."""
+def exports(scenario: Scenario | None = None) -> pd.DataFrame:
+    """Files made so far, the latest first: id, created_at, who, file, format, rules (in words), rows, sha256."""
+    columns = ["id", "created_at", "who", "file", "format", "rules", "rows", "sha256"]
     rows = [
-        {"created_at": e.created_at, "who": e.who, "file": Path(e.path).name, "rows": e.rows, "sha256": e.sha256}
-        for e in workspace().exports()
-    ]
-    return pd.DataFrame(rows, columns=["created_at", "who", "file", "rows", "sha256"])
+        {
+            "id": e.id, "created_at": e.created_at, "who": e.who, "file": Path(e.path).name,
+            "format": FORMATS.get(e.format, e.format), "rules": describe_rules(_rules(e.recipe)), "rows": e.rows,
+            "sha256": e.sha256,
+        }
+        for e in workspace().exports(scenario_id=None if scenario is None else scenario.id)
+    ]  # fmt: skip
+    return pd.DataFrame(rows, columns=columns)
 
 
-def reach(pairs: pd.DataFrame) -> tuple[int, float]:
-    """Distinct users of some pairs, and the interactions expected of them (NaN where scores are no counts)."""
-    expected = pairs["expected"].astype(float)
-    return int(pairs["user_id"].nunique()), float(expected.sum()) if expected.notna().all() else np.nan
+def _rules(recipe: dict[str, object] | None) -> AudienceRules:
+    return AudienceRules() if recipe is None else AudienceRecipe.from_dict(recipe).rules
+
+
+def describe_rules(rules: AudienceRules) -> str:
+    """Rules in words: "10 % held out, at most 3 a user"."""
+    words = []
+    if rules.suppression is not None:
+        names = [s.name for s in workspace().suppression_lists(all_versions=True) if s.id == rules.suppression]
+        words.append(f"without {names[0] if names else rules.suppression}")
+    if rules.holdout:
+        words.append(f"{100 * rules.holdout:g} % held out")
+    if rules.max_per_user is not None:
+        words.append(f"at most {rules.max_per_user} a user")
+    if rules.max_size is not None:
+        words.append(f"the best {rules.max_size:,}")
+    if rules.min_size:
+        words.append(f"at least {rules.min_size:,} users")
+    return ", ".join(words) or "no rules"
+
+
+def made_again(export_id: str) -> bool:
+    """Whether a recorded file, made again from what is stored, has the same bytes.
+
+    Raises
+    ------
+    DataError, NotFoundError
+        What it was made from is gone, or was not recorded.
+    """
+    return reproduces(workspace(), export_id)

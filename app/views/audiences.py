@@ -1,4 +1,4 @@
-"""Audiences: who gets what, as files that campaign tools take."""
+"""Audiences: who gets what and why, under which rules, as files that campaign tools take."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import streamlit as st
 from app import services
 from app.ui import messages, tables
 from app.ui.tables import Column
-from app.views import frame
+from app.views import choosing, waiting
+from app.views.audience_details import size, why
+from app.views.audience_rules import rules_of
 
 PARTS = {"test": "Delivered online (test window)", "calibration": "Planned (calibration windows)"}
 COLUMNS = {
@@ -19,51 +21,42 @@ COLUMNS = {
     "score": Column("Score", "decimal", "Score of the model"),
     "expected": Column("Expected interactions", "decimal", "In the horizon, for this pair"),
 }
+REMOVED = {
+    "rule": Column("Rule"),
+    "pairs": Column("Deliveries removed", "count"),
+    "users": Column("Users gone", "count", "Users who get nothing any more"),
+    "items": Column("Items gone", "count", "Items that nobody gets any more"),
+    "left": Column("Deliveries left", "count"),
+}
 
 
 def page() -> None:
-    """Choose a saved plan, look at it from either side, take the files."""
-    messages.title("Audiences", "Who gets what: the best users of an item, the items of a user, and the files to send.")
-    info = frame.dataset()
-    saved = services.scenarios(info) if info is not None else []
-    if info is None or not saved:
-        body = (
-            "Add a dataset first."
-            if info is None
-            else "Audiences are made from a saved plan: set your promises and save one."
-        )
-        messages.empty("No saved plan yet", body, icon=":material/groups:")
-        target, label = ("views/data.py", "Go to Data") if info is None else ("views/plan.py", "Go to Plan")
-        st.page_link(target, label=label, icon=":material/arrow_forward:")
-        return
-    names = {s.id: s for s in saved}
-    if st.session_state.get("audience-plan") not in names:
-        st.session_state["audience-plan"] = saved[0].id
+    """Choose a saved plan, set the rules, look at it from either side, take the files."""
+    messages.title("Audiences", "Who gets what and why: the best users of an item, the items of a user, and the files.")
     left, right = st.columns(2)
-    chosen = left.selectbox(
-        "Plan",
-        list(names),
-        format_func=lambda i: f"{names[i].name} · {messages.ago(names[i].created_at)}",
-        key="audience-plan",
-        persist_state="session",
-    )
+    with left:
+        scenario = choosing.saved_plan(
+            "Audiences are made from a saved plan: set your promises and save one.", ":material/groups:"
+        )
+    if scenario is None:
+        return
     part = right.selectbox("Users", list(PARTS), format_func=PARTS.__getitem__, key="audience-part")
     with messages.guard(services.Problem, "show the audience"):
-        _plan(names[chosen], part)
+        _plan(scenario, part)
     with messages.guard(services.Problem, "list the files"):
-        _exported()
+        _exported(scenario)
 
 
 def _plan(scenario: services.Scenario, part: str) -> None:
     items = services.audience_items(scenario, part)
     if not items["delivered"].any():
         if part == "test" and "online" not in scenario.metrics:
-            body = "Open it under Plan and save it again, or run `rim deliver`; what was planned is under Users."
-            messages.empty("Not delivered yet", body, icon=":material/schedule_send:")
+            choosing.not_delivered()
         else:
             body = "Raise K or β under Plan and save again."
             messages.empty("This plan reaches nobody here", body, icon=":material/group_off:")
         return
+    rules = rules_of()
     for_items, for_user, everything = st.tabs(
         [
             ":material/inventory_2: For some items",
@@ -73,14 +66,14 @@ def _plan(scenario: services.Scenario, part: str) -> None:
         key="audience-tabs",
     )
     with for_items:
-        _for_items(scenario, part, items)
+        _for_items(scenario, part, items, rules)
     with for_user:
         _for_user(scenario, part)
     with everything:
-        _whole(scenario, part, items)
+        _whole(scenario, part, items, rules)
 
 
-def _for_items(scenario: services.Scenario, part: str, items: pd.DataFrame) -> None:
+def _for_items(scenario: services.Scenario, part: str, items: pd.DataFrame, rules: services.AudienceRules) -> None:
     """The users of one item, or of several together."""
     labels = dict(zip(items["item_id"], items["label"], strict=True))
     chosen = st.multiselect(
@@ -94,30 +87,65 @@ def _for_items(scenario: services.Scenario, part: str, items: pd.DataFrame) -> N
     if not chosen:
         st.info("Choose at least one item.", icon=":material/arrow_upward:")
         return
-    rows = items[items["item_id"].isin(chosen)]
-    pairs = services.audience(scenario, part, items=chosen)
-    users, expected = services.reach(pairs)
-    cells = st.columns(4)
-    cells[0].metric("Deliveries", messages.count(len(pairs)), border=True, help="One row of the file each")
-    cells[1].metric("Users reached", messages.count(users), border=True, help="Distinct users")
-    cells[2].metric("Expected interactions", messages.decimal(expected), border=True, help="In the horizon")
-    promised = rows["minimum"].sum(min_count=1)
+    recipe = services.AudienceRecipe(scenario.id, part, tuple(chosen), rules)
+    made = _made(recipe, "items")
+    if made is None:
+        return
+    promised = items[items["item_id"].isin(chosen)]["minimum"].sum(min_count=1)
     known = "not known" if pd.isna(promised) else messages.count(promised, "user-states")
+    cells = st.columns(4)
+    cells[0].metric("Deliveries", messages.count(len(made.pairs)), border=True, help="After the rules")
+    cells[1].metric("Users reached", messages.count(made.users), border=True, help="Distinct users")
+    cells[2].metric("Expected interactions", messages.decimal(made.expected), border=True, help="In the horizon")
     cells[3].metric("Promised", known, border=True, help="Minimum exposure of the plan, on these user-states")
-    columns = {c: COLUMNS[c] for c in ("rank", "user_id", "score", "expected")}
-    if len(chosen) > 1:
-        columns = {"title": COLUMNS["title"], **columns}
-    tables.paged(pairs, columns, "audience-item", search=("user_id",))
-    what = "this audience" if len(chosen) == 1 else f"these {len(chosen)} audiences"
-    _download(scenario, part, chosen, f"Download {what} ({messages.count(len(pairs), 'rows')})")
+    _removed(made)
+    listed, larger, reasons = st.tabs(
+        [":material/list: Users", ":material/query_stats: How large", ":material/help: Why this user"],
+        key="audience-item-tabs",
+    )
+    with listed:
+        columns = {c: COLUMNS[c] for c in ("rank", "user_id", "score", "expected")}
+        if len(chosen) > 1:
+            columns = {"title": COLUMNS["title"], **columns}
+        tables.paged(made.pairs, columns, "audience-item", search=("user_id",))
+        what = "this audience" if len(chosen) == 1 else f"these {len(chosen)} audiences"
+        _download(recipe, scenario, f"Download {what} ({messages.count(len(made.pairs), 'deliveries')})", "items")
+    with larger, messages.guard(services.Problem, "draw the curve"):
+        size(scenario, part, chosen, labels)
+    with reasons, messages.guard(services.Problem, "take the decision apart"):
+        why(scenario, part, chosen, labels, made.pairs)
+
+
+def _made(recipe: services.AudienceRecipe, what: str) -> services.MadeAudience | None:
+    """The audience of a recipe, once it is there."""
+    key = services.request_audience(recipe, waiting.wish(f"audience {what}"))
+    found: services.MadeAudience | None = waiting.result(key, "make the audience")
+    return found
+
+
+def _removed(made: services.MadeAudience) -> None:
+    """What each rule took away."""
+    if made.removals.empty:
+        return
+    tables.show(made.removals, REMOVED, f"removed-{'-'.join(made.removals['rule'])}", rows=5)
+    if made.held_out:
+        st.caption(
+            f":material/science: {messages.count(made.held_out, 'users')} are held out. Import the results under "
+            "After the campaign to see what writing to the others added."
+        )
+    if made.pairs.empty:
+        st.warning(
+            "Nobody is left: the rules remove every delivery. Lower the minimum size or the hold-out.",
+            icon=":material/group_off:",
+        )
 
 
 def _for_user(scenario: services.Scenario, part: str) -> None:
     user = st.text_input("User id", key="audience-user", placeholder="for example 1").strip()
     if not user:
-        st.caption("Type a user id to see the items that the plan gives this user.")
+        st.caption("Type a user id to see the items that the plan gives this user, whatever the rules.")
         return
-    pairs = services.audience(scenario, part, user=user)
+    pairs = services.audience_of_user(scenario, part, user)
     if pairs.empty:
         st.info(f"The plan gives nothing to a user {messages.plain(user)} here. Ids are compared letter by letter.")
         return
@@ -129,55 +157,109 @@ def _for_user(scenario: services.Scenario, part: str) -> None:
     )
 
 
-def _whole(scenario: services.Scenario, part: str, items: pd.DataFrame) -> None:
-    total = int(items["delivered"].sum())
+def _whole(scenario: services.Scenario, part: str, items: pd.DataFrame, rules: services.AudienceRules) -> None:
+    recipe = services.AudienceRecipe(scenario.id, part, None, rules)
+    made = _made(recipe, "whole")
+    if made is None:
+        return
+    by_item = made.pairs.groupby("item_id").agg(written=("user_id", "size"), users=("user_id", "nunique"))
+    items = items.join(by_item, on="item_id").fillna({"written": 0, "users": 0})
     cells = st.columns(4)
-    cells[0].metric("Deliveries in all", messages.count(total), border=True, help="One row of the file each")
-    cells[1].metric("Items that reach somebody", messages.count((items["delivered"] > 0).sum()), border=True)
-    expected = items["expected"].sum(min_count=1)
-    cells[2].metric("Expected interactions", messages.decimal(expected), border=True, help="In the horizon")
+    cells[0].metric("Deliveries in all", messages.count(len(made.pairs)), border=True, help="After the rules")
+    cells[1].metric("Items that reach somebody", messages.count((items["written"] > 0).sum()), border=True)
+    cells[2].metric("Expected interactions", messages.decimal(made.expected), border=True, help="In the horizon")
     short = (items["minimum"] > items["delivered"]).sum() if items["minimum"].notna().all() else None
-    cells[3].metric("Items below their promise", messages.count(short), border=True)
+    cells[3].metric(
+        "Items below their promise", messages.count(short), border=True, help="In the plan, before any rule"
+    )
+    _removed(made)
     columns = {
         "title": Column("Item"),
         "item_id": Column("Id"),
-        "delivered": Column("Delivered", "count", "User-states that get the item"),
+        "written": Column("Deliveries", "count", "After the rules"),
+        "users": Column("Users", "count", "Distinct users, after the rules"),
+        "delivered": Column("In the plan", "count", "User-states that get the item, before any rule"),
         "minimum": Column("Promised", "count", "User-states that it was promised"),
-        "expected": Column("Expected interactions", "decimal", "In the horizon"),
+        "expected": Column("Expected interactions", "decimal", "In the horizon, before any rule"),
     }
     tables.paged(items, columns, "audience-items", search=("title", "item_id"))
-    _download(scenario, part, None, f"Download the whole plan ({messages.count(total, 'rows')})")
+    _download(recipe, scenario, f"Download the whole plan ({messages.count(len(made.pairs), 'deliveries')})", "all")
 
 
-def _download(scenario: services.Scenario, part: str, items: list[str] | None, label: str) -> None:
+def _download(recipe: services.AudienceRecipe, scenario: services.Scenario, label: str, key: str) -> None:
     """The file is made when it is asked for, and written down."""
-    st.download_button(
-        label,
-        lambda: services.export_csv(scenario, part, items),
-        file_name=services.export_name(scenario, part, items),
-        mime="text/csv",
-        on_click="ignore",
-        icon=":material/download:",
-        type="primary",
-        key=f"download-{'items' if items else 'all'}",
-        help="CSV with user_id, item_id, rank, score and expected interactions. "
-        "Cells that a spreadsheet would take for a formula get a leading apostrophe.",
+    form = st.segmented_control(
+        "Layout",
+        list(services.FORMATS),
+        format_func=services.FORMATS.__getitem__,
+        default="csv",
+        required=True,
+        key=f"layout-{key}",
+    )
+    contacts = services.contacts_known(scenario)
+    country = None
+    if form in ("google", "meta"):
+        st.caption(_layout_note(contacts))
+        if "phone" in contacts:
+            typed = st.text_input(
+                "Country code of phone numbers without one", key=f"country-{key}", placeholder="for example 1 or 49",
+                max_chars=4,
+            )  # fmt: skip
+            country = typed.strip() or None
+    asked = services.AudienceRecipe(recipe.scenario_id, recipe.part, recipe.items, recipe.rules, form or "csv", country)
+    with messages.guard(services.Problem, "make the file"):
+        st.download_button(
+            label,
+            lambda: services.export_file(asked),
+            file_name=services.export_name(asked),
+            mime="application/vnd.apache.parquet" if form == "parquet" else "text/csv",
+            on_click="ignore",
+            icon=":material/download:",
+            type="primary",
+            key=f"download-{key}",
+            help="Kept in the workspace and written down with what makes the same bytes again. In CSV, cells that a "
+            "spreadsheet would take for a formula get a leading apostrophe.",
+        )
+
+
+def _layout_note(contacts: tuple[str, ...]) -> str:
+    if not contacts:
+        return (
+            "One row a user, named by the user id: this dataset carries neither e-mail addresses nor phone numbers. "
+            "Import them as user features to send hashes of them."
+        )
+    return (
+        f"One row a user, named by SHA-256 of {' and '.join(contacts)}, normalised as the tool asks. "
+        "Users without one that can be used are left out."
     )
 
 
-def _exported() -> None:
-    files = services.exports()
+def _exported(scenario: services.Scenario) -> None:
+    files = services.exports(scenario)
     if files.empty:
         return
-    with st.expander(f"Files made so far ({messages.count(len(files))})", icon=":material/history:"):
+    with st.expander(f"Files made from this plan ({messages.count(len(files))})", icon=":material/history:"):
         columns = {
             "created_at": Column("When", "time"),
             "who": Column("Who"),
             "file": Column("File", help="Kept in the workspace under data/exports"),
+            "format": Column("Layout"),
+            "rules": Column("Rules"),
             "rows": Column("Rows", "count"),
-            "sha256": Column("SHA-256", help="The same plan gives the same bytes"),
+            "sha256": Column("SHA-256", help="The same recipe gives the same bytes"),
         }
         tables.show(files, columns, "exports")
+        names = dict(zip(files["id"], files["file"], strict=True))
+        pick, go = st.columns([4, 1], vertical_alignment="bottom")
+        chosen = pick.selectbox("Make a file again", list(names), format_func=names.__getitem__, key="export-again")
+        if go.button("Make and compare", key="export-again-go", icon=":material/fact_check:", width="stretch"):
+            if services.made_again(chosen):
+                st.success("The same bytes, from what is stored.", icon=":material/check_circle:")
+            else:
+                st.warning(
+                    "Other bytes: the plan was delivered again, or its dataset changed, since this file was made.",
+                    icon=":material/difference:",
+                )
 
 
 page()

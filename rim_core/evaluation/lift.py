@@ -25,6 +25,8 @@ class Lift:
     treated_outcomes, held_out_outcomes : float
     treated_mean, held_out_mean : float
         Outcomes per user.
+    treated_half, held_out_half : float
+        Half the width of each mean's interval (Student's t).
     difference, low, high : float
         Of the means, with its interval (Welch).
     relative, relative_low, relative_high : float or None
@@ -41,6 +43,8 @@ class Lift:
     held_out_outcomes: float
     treated_mean: float
     held_out_mean: float
+    treated_half: float
+    held_out_half: float
     difference: float
     low: float
     high: float
@@ -110,6 +114,8 @@ def measure_lift(treated: np.ndarray, held_out: np.ndarray, confidence: float = 
         held_out_outcomes=float(b.sum()),
         treated_mean=mean_a,
         held_out_mean=mean_b,
+        treated_half=_half(var_a, len(a), confidence),
+        held_out_half=_half(var_b, len(b), confidence),
         difference=difference,
         low=difference - half,
         high=difference + half,
@@ -121,6 +127,10 @@ def measure_lift(treated: np.ndarray, held_out: np.ndarray, confidence: float = 
         incremental_high=(difference + half) * len(a),
         confidence=confidence,
     )
+
+
+def _half(variance: float, size: int, confidence: float) -> float:
+    return float(stats.t.ppf((1 + confidence) / 2, size - 1) * np.sqrt(variance))
 
 
 def _ratio(

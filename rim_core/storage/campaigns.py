@@ -153,7 +153,7 @@ class CampaignStore(Store):
         *,
         scenario: Scenario,
         part: str,
-        rules: Mapping[str, Any],
+        recipe: Mapping[str, Any],
         source: Mapping[str, Any],
         summary: Mapping[str, Any],
         items: pd.DataFrame,
@@ -167,7 +167,7 @@ class CampaignStore(Store):
             As :class:`rim_core.evaluation.CampaignResult` has them.
         """
         identity = new_id("campaign")
-        values = [identity, name, scenario.id, part, to_json(rules), to_json(source), to_json(summary), actor(), now()]
+        values = [identity, name, scenario.id, part, to_json(recipe), to_json(source), to_json(summary), actor(), now()]
         tables = {
             "campaign_items": items[list(ITEM_FIGURES)].astype({"item_id": object}),
             "campaign_days": days[list(DAY_FIGURES)],
@@ -189,9 +189,17 @@ class CampaignStore(Store):
         )
         found = [
             CampaignRecord(
-                identity, name, scenario, part, json.loads(rules), json.loads(source), json.loads(summary), who, utc(at)
+                identity,
+                name,
+                scenario,
+                part,
+                json.loads(recipe),
+                json.loads(source),
+                json.loads(summary),
+                who,
+                utc(at),
             )
-            for identity, name, scenario, part, rules, source, summary, who, at in rows
+            for identity, name, scenario, part, recipe, source, summary, who, at in rows
         ]
         return [c for c in found if scenario_ids is None or c.scenario_id in scenario_ids]
 

@@ -277,8 +277,8 @@ class CampaignRecord:
     scenario_id : str
     part : {"test", "calibration"}
         Whose deliveries were sent.
-    rules : dict
-        Of the audience (:class:`rim_core.audiences.AudienceRules`), and the id of the suppression list.
+    recipe : dict
+        Of the audience that was sent (:class:`rim_core.audiences.AudienceRecipe`).
     source : dict
         Files, their SHA-256 and which event types are exposures and outcomes.
     summary : dict
@@ -289,7 +289,7 @@ class CampaignRecord:
     name: str
     scenario_id: str
     part: str
-    rules: dict[str, Any]
+    recipe: dict[str, Any]
     source: dict[str, Any]
     summary: dict[str, Any]
     who: str

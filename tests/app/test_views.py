@@ -228,7 +228,8 @@ def test_a_saved_plan_opens_again_with_the_same_figures_and_makes_a_file(
     item = app.multiselect[0].value[0]
     pairs = services.workspace().scenario_pairs(scenario.id, "test", item=item)
     assert metric(app, "Deliveries") == f"{len(pairs):,}"
-    rows = list(csv.DictReader(io.StringIO(services.export_csv(scenario, "test", [item]).decode())))
+    recipe = services.AudienceRecipe(scenario.id, "test", (item,))
+    rows = list(csv.DictReader(io.StringIO(services.export_file(recipe).decode())))
     assert [r["user_id"] for r in rows] == pairs["user_id"].tolist()
     assert [int(r["rank"]) for r in rows] == list(range(1, len(rows) + 1))
     assert services.exports().iloc[0]["rows"] == len(rows)
@@ -260,7 +261,7 @@ def test_ids_that_a_spreadsheet_would_run_are_harmless_in_the_file(root: Path) -
     while not services.task(key).settled:
         time.sleep(0.05)
     scenario = services.save_plan(services.task(key).result, "=cmd")
-    text = services.export_csv(scenario, "test").decode()
+    text = services.export_file(services.AudienceRecipe(scenario.id)).decode()
     cells = [c for row in csv.reader(io.StringIO(text)) for c in row]
     assert "'=1+1" in cells
     assert not [c for c in cells if c[:1] in ("=", "+", "-", "@")]

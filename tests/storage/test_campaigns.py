@@ -130,7 +130,7 @@ def test_the_figures_of_a_campaign_are_kept_as_they_were(workspace: Workspace, s
     days = pd.DataFrame({"day": [pd.Timestamp("2024-03-01")], "exposures": [8], "outcomes": [3]})
     summary = {"lift": {"relative": 0.3, "relative_low": None}}
     record = workspace.save_campaign(
-        "spring mail", scenario=scenario, part="test", rules={"holdout": 0.1}, source={"file": "x.csv"},
+        "spring mail", scenario=scenario, part="test", recipe={"part": "test"}, source={"file": "x.csv"},
         summary=summary, items=items, days=days,
     )  # fmt: skip
     assert workspace.campaigns([scenario.id]) == [record]

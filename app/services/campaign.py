@@ -1,0 +1,256 @@
+"""After the campaign: results that come back, against what was promised, planned and expected."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from app.services.audiences import audience_items, describe_rules, settle
+from app.services.data import cut
+from app.services.owner import change, tasks, workspace
+from app.tasks import Report
+from rim_core.audiences import AudienceRecipe, audience_of
+from rim_core.datasets import load_dataset
+from rim_core.datasets.log import EventLog
+from rim_core.errors import DataError
+from rim_core.evaluation import CampaignResult, arrivals, campaign_events, campaign_result, guess_roles
+from rim_core.storage import CampaignRecord, DatasetInfo, Scenario
+from rim_core.storage.files import sha256_of
+
+HISTORY = "history"
+"""In place of files: what happened in the test window, as a dry run without any campaign."""
+
+
+@dataclass(frozen=True)
+class ResultFile:
+    """A file of results.
+
+    Attributes
+    ----------
+    path : str
+    name : str
+        As it was uploaded.
+    exposures, outcomes : tuple of str
+        Event types of it that are one or the other.
+    """
+
+    path: str
+    name: str
+    exposures: tuple[str, ...]
+    outcomes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class CampaignRequest:
+    """What is to be measured.
+
+    Attributes
+    ----------
+    recipe : AudienceRecipe
+        The audience that was sent, with its hold-out group.
+    files : tuple of ResultFile
+        None: the dry run on history.
+    """
+
+    recipe: AudienceRecipe
+    files: tuple[ResultFile, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """Equal requests have equal keys."""
+        return json.dumps([self.recipe.to_dict(), [asdict(f) for f in self.files]], sort_keys=True)
+
+
+@dataclass(frozen=True, eq=False)
+class FileContents:
+    """What a file of results holds: rows read and rejected, the import report in words, event types with their rows."""
+
+    rows: int
+    rejected: int
+    reasons: str
+    types: dict[str, int]
+    exposures: list[str]
+    outcomes: list[str]
+
+
+def sent_audiences(scenario: Scenario) -> dict[str, tuple[str, AudienceRecipe]]:
+    """Audiences that can be measured, by key: what was exported with its recipe, then the whole plan."""
+    found: dict[str, tuple[str, AudienceRecipe]] = {}
+    for record in workspace().exports(scenario_id=scenario.id):
+        if record.recipe is not None:
+            recipe = AudienceRecipe.from_dict(record.recipe)
+            what = "all items" if recipe.items is None else f"{len(recipe.items)} item(s)"
+            label = f"{record.created_at:%d %b %Y, %H:%M} · {what} · {describe_rules(recipe.rules)}"
+            found[record.id] = (label, recipe)
+    found["plan"] = ("The whole plan, nobody held out", AudienceRecipe(scenario.id))
+    return found
+
+
+def template() -> bytes:
+    """A file of results to fill in."""
+    rows = [
+        ("user_id", "item_id", "timestamp", "event_type"),
+        ("1", "A", "2026-03-01T09:00:00Z", "exposure"),
+        ("1", "A", "2026-03-02T18:30:00Z", "outcome"),
+    ]
+    text = io.StringIO()
+    text.writelines(",".join(row) + "\n" for row in rows)
+    return text.getvalue().encode()
+
+
+def contents(path: str) -> FileContents:
+    """What a file of results holds, and which of its event types seem to be exposures and outcomes.
+
+    Raises
+    ------
+    DataError
+        It is no table with users, items and times.
+    """
+    log = _read(path)
+    counts = log.events["event_type"].astype(str).value_counts()
+    exposures, outcomes = guess_roles(counts.index)
+    report = log.report
+    return FileContents(
+        rows=len(log) if report is None else report.rows_read,
+        rejected=0 if report is None else report.rows_rejected,
+        reasons="" if report is None else report.summary(),
+        types={str(k): int(v) for k, v in counts.items()},
+        exposures=exposures,
+        outcomes=outcomes,
+    )
+
+
+@lru_cache(maxsize=8)
+def _read(path: str) -> EventLog:
+    """Equal rows count: a user may be shown a thing twice in a second."""
+    kind = "parquet" if Path(path).suffix.lower() == ".parquet" else "csv"
+    return load_dataset(kind, path, duplicates="keep")
+
+
+def request_results(request: CampaignRequest, wish: str) -> str:
+    """Measure a campaign; the key of the task, whose result is the engine's CampaignResult."""
+    key = results_key(request)
+    tasks.request(key, lambda report: _measure(request, report), wish)
+    return settle(key)
+
+
+def results_key(request: CampaignRequest) -> str:
+    """Key of that task."""
+    return f"campaign {request.key}"
+
+
+def _measure(request: CampaignRequest, report: Report) -> CampaignResult:
+    opened = workspace()
+    scenario = opened.scenario(request.recipe.scenario_id)
+    report("reading what happened", 0.1)
+    events = _history(scenario, request.recipe.part) if not request.files else _events(request.files)
+    report("finding the audience again", 0.4)
+    audience = audience_of(opened, request.recipe)
+    if not request.files:
+        events = pd.concat([events, _as_exposures(audience.pairs, scenario, request.recipe.part)], ignore_index=True)
+    items = audience_items(scenario, request.recipe.part).set_index("item_id")["minimum"]
+    if request.recipe.items is not None:
+        items = items[items.index.isin(request.recipe.items)]
+    report("comparing", 0.8)
+    return campaign_result(audience.pairs, audience.held_out, events, items)
+
+
+def _events(files: Sequence[ResultFile]) -> pd.DataFrame:
+    parts = [campaign_events(_read(f.path), f.exposures, f.outcomes) for f in files]
+    events = pd.concat(parts, ignore_index=True)
+    if events.empty:
+        raise DataError("No event type is an exposure or an outcome: say which is which.")
+    return events
+
+
+def _history(scenario: Scenario, part: str) -> pd.DataFrame:
+    """What the user-states of a part went on to do, as outcomes."""
+    config = json.dumps(scenario.split, sort_keys=True)
+    states = getattr(cut(workspace(), scenario.dataset, scenario.dataset_version, config), part)
+    happened = states.targets.tocoo()
+    return pd.DataFrame(
+        {
+            "user_id": states.user_ids[happened.row].astype(str),
+            "item_id": states.item_ids[happened.col].astype(str),
+            "time": pd.to_datetime(arrivals(states).moment[happened.row], unit="us", utc=True),
+            "kind": "outcome",
+            "count": happened.data.astype(float),
+        }
+    )
+
+
+def _as_exposures(pairs: pd.DataFrame, scenario: Scenario, part: str) -> pd.DataFrame:
+    """Every delivery of the audience as made when its user-state came."""
+    config = json.dumps(scenario.split, sort_keys=True)
+    states = getattr(cut(workspace(), scenario.dataset, scenario.dataset_version, config), part)
+    moments = arrivals(states).moment[pairs["state"].to_numpy(np.int64)]
+    shown = pairs[["user_id", "item_id"]].assign(time=pd.to_datetime(moments, unit="us", utc=True))
+    return shown.assign(kind="exposure", count=1.0)
+
+
+# -- kept campaigns ------------------------------------------------------------------------------------------------
+
+
+def keep_campaign(name: str, request: CampaignRequest, result: CampaignResult) -> CampaignRecord:
+    """Keep the figures of a measured campaign."""
+    with change() as opened:
+        scenario = opened.scenario(request.recipe.scenario_id)
+        files = [{**asdict(f), "sha256": sha256_of(Path(f.path))} for f in request.files]
+        summary = {
+            "lift": None if result.lift is None else result.lift.to_dict(),
+            "no_lift": result.no_lift,
+            **{k: getattr(result, k) for k in _SUMMARY},
+        }
+        return opened.save_campaign(
+            name,
+            scenario=scenario,
+            part=request.recipe.part,
+            recipe=request.recipe.to_dict(),
+            source={"files": files} if files else {"files": [], "dry_run": HISTORY},
+            summary=summary,
+            items=result.items,
+            days=result.over_time,
+        )
+
+
+_SUMMARY = ("exposures", "outcomes", "outside_exposures", "outside_outcomes", "contaminated")
+
+
+def campaigns(info: DatasetInfo) -> list[CampaignRecord]:
+    """Campaigns measured on plans of a dataset, the latest first."""
+    return workspace().campaigns([s.id for s in workspace().scenarios(info.name, archived=True)])
+
+
+def kept_result(record: CampaignRecord) -> CampaignResult:
+    """A campaign as it was kept."""
+    from rim_core.evaluation import Lift
+
+    opened = workspace()
+    lift = record.summary["lift"]
+    return CampaignResult(
+        items=opened.campaign_items(record.id),
+        lift=None if lift is None else Lift(**lift),
+        no_lift=record.summary["no_lift"],
+        over_time=opened.campaign_days(record.id),
+        **{k: int(record.summary[k]) for k in _SUMMARY},
+    )
+
+
+def forget_campaign(campaign_id: str) -> None:
+    """Remove a campaign's figures."""
+    with change() as opened:
+        opened.remove_campaign(campaign_id)
+
+
+def item_titles(scenario_id: str, part: str) -> dict[str, Any]:
+    """Title of every item of a plan."""
+    items = audience_items(workspace().scenario(scenario_id), part)
+    return dict(zip(items["item_id"], items["title"], strict=True))

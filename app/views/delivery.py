@@ -1,0 +1,275 @@
+"""Delivery: a saved plan carried out online on the test window, one visitor at a time."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from app import services
+from app.ui import audience_charts, charts, messages, tables
+from app.ui.tables import Column
+from app.views import choosing, waiting
+
+MOST_ITEMS = 5
+"""Items drawn at once."""
+
+
+def page() -> None:
+    """The simulation on top; what it is compared with under tabs."""
+    messages.title(
+        "Delivery", "The plan carried out online: visitors come one after another, and prices decide for each."
+    )
+    scenario = choosing.saved_plan(
+        "Delivery is simulated for a saved plan: set your promises and save one.",
+        ":material/local_shipping:",
+        delivered=True,
+    )
+    if scenario is None:
+        return
+    with messages.guard(services.Problem, "simulate the delivery"):
+        key = services.request_simulation(scenario, waiting.wish("simulation"))
+        found: services.Simulation | None = waiting.result(key, "simulate the delivery")
+        if found is not None:
+            _simulation(scenario, found)
+
+
+def _simulation(scenario: services.Scenario, found: services.Simulation) -> None:
+    _headline(scenario, found)
+    over_time, offline, load, section_f = st.tabs(
+        [
+            ":material/timeline: Over time",
+            ":material/compare: Offline against online",
+            ":material/stacked_bar_chart: Load of the users",
+            ":material/balance: Capacity (Section F)",
+        ],
+        key="delivery-tabs",
+    )
+    with over_time, messages.guard(services.Problem, "draw the delivery"):
+        _over_time(found)
+    with offline, messages.guard(services.Problem, "compare offline and online"):
+        _offline(scenario, found)
+    with load, messages.guard(services.Problem, "draw the load"):
+        _load(found)
+    with section_f, messages.guard(services.Problem, "draw the capacity"):
+        _section_f(scenario)
+
+
+def _headline(scenario: services.Scenario, found: services.Simulation) -> None:
+    promised = found.items[(found.items["minimum"] > 0) | found.items["maximum"].notna()]
+    kept = int((promised["verdict"] == "kept").sum())
+    online = scenario.metrics["online"]
+    cells = st.columns(4)
+    cells[0].metric(
+        "Promises kept", f"{messages.count(kept)} of {messages.count(len(promised))}" if len(promised) else "none made",
+        border=True, help="When delivered online, on the test window.",
+    )  # fmt: skip
+    short = promised[promised["verdict"] == "short"]
+    missing = int((short["minimum"] - short["delivered"]).sum())
+    cells[1].metric(
+        "Deliveries missing", messages.count(missing), f"of {messages.count(found.items['minimum'].sum())} promised",
+        delta_color="off", delta_arrow="off", border=True, help="Summed over the items that fall short.",
+    )  # fmt: skip
+    cells[2].metric(
+        "Delivered", messages.count(online.get("delivered")), f"to {messages.count(found.states, 'user-states')}",
+        delta_color="off", delta_arrow="off", border=True,
+    )  # fmt: skip
+    cells[3].metric(
+        "Precision", messages.decimal(online.get("precision")), "interactions per delivery", delta_color="off",
+        delta_arrow="off", border=True,
+    )  # fmt: skip
+
+
+def _over_time(found: services.Simulation) -> None:
+    if found.own_times:
+        st.caption("User-states come at the times they have in the test window.")
+    else:
+        st.caption(
+            f"User-states come with their user's first event in the test window: {messages.percent(found.came, 0)} do. "
+            "The others come last, in a seeded order, as a message would reach them."
+        )
+    steps = found.course.steps
+    if steps["on_pace"].notna().any() or steps["over"].notna().any():
+        charts.show(audience_charts.course(steps), "course", "Share of the promises on pace as user-states come")
+    else:
+        st.info("This plan promises nothing: there is no pace to keep.", icon=":material/info:")
+    columns = {
+        "decided": Column("User-states so far", "count"),
+        "time": Column("Until", "time"),
+        "delivered": Column("Deliveries", "count", "Of all items"),
+        "on_pace": Column("On pace", "share", "Promised items at or above their promise times the share decided"),
+        "kept": Column("Kept", "share", "Promised items that reached their whole promise"),
+        "over": Column("Above the maximum", "share"),
+    }
+    tables.beside(steps, {c: k for c, k in columns.items() if steps[c].notna().any()}, "course-table")
+    _items(found)
+
+
+def _items(found: services.Simulation) -> None:
+    """Courses of some items, those furthest below their promise first."""
+    st.subheader("Item by item", anchor=False)
+    gap = (found.items["minimum"] - found.items["delivered"]).astype(float)
+    ordered = found.items.assign(gap=gap).sort_values(["gap", "delivered"], ascending=False, kind="stable")
+    labels = dict(zip(ordered["item_id"], ordered["title"], strict=True))
+    chosen = st.multiselect(
+        "Items", list(labels), default=list(labels)[:3], format_func=labels.__getitem__, max_selections=MOST_ITEMS,
+        key="course-items", help="Furthest below their promise first. The dotted line is an even pace to the promise.",
+    )  # fmt: skip
+    if chosen:
+        columns = found.items.set_index("item_id")["column"]
+        courses = {labels[i]: found.course.item(int(columns[i])) for i in chosen}
+        charts.show(
+            audience_charts.item_courses(courses), "item-courses", "Deliveries of some items as user-states come"
+        )
+    shown = {
+        "title": Column("Item"),
+        "item_id": Column("Id"),
+        "verdict": Column("Promise"),
+        "delivered": Column("Delivered", "count", "User-states of the test window"),
+        "minimum": Column("At least", "count"),
+        "maximum": Column("At most", "count"),
+        "online_share": Column("Of the user-states", "share"),
+    }
+    if found.items["maximum"].isna().all():
+        del shown["maximum"]
+    tables.paged(ordered, shown, "course-items-table", search=("title", "item_id"))
+
+
+def _offline(scenario: services.Scenario, found: services.Simulation) -> None:
+    st.caption(
+        "Offline, the plan knew its user-states in advance (calibration windows). Online, the same prices met others "
+        "(test window). Items off the line were delivered more or less than planned."
+    )
+    charts.show(audience_charts.shares(found.items), "shares", "Planned against delivered share of every item")
+    columns = {
+        "figure": Column("Figure"),
+        "planned": Column("Planned, offline", "decimal", "On the calibration windows"),
+        "online": Column("Delivered, online", "decimal", "On the test window"),
+    }
+    tables.show(found.figures, columns, "figures-table", rows=9)
+    st.subheader("Against hindsight", anchor=False)
+    task = services.task(services.hindsight_key(scenario))
+    if task is None:
+        st.caption("How much better could one have planned, had all visitors of the test window been known?")
+        if st.button("Plan the test window with everything known", key="hindsight-go", icon=":material/history:"):
+            services.request_hindsight(scenario, waiting.wish("hindsight"))
+            st.rerun()
+        return
+    services.request_hindsight(scenario, waiting.wish("hindsight"))
+    best: services.Hindsight | None = waiting.result(task.key, "plan with hindsight")
+    if best is not None:
+        _hindsight(best)
+
+
+def _hindsight(best: services.Hindsight) -> None:
+    cells = st.columns(3)
+    cells[0].metric(
+        "Online reaches", messages.percent(best.share), "of the upper bound", delta_color="off", delta_arrow="off",
+        border=True, help="Expected interactions delivered online, as a share of what no plan of the test window can "
+        "exceed that keeps the promises. Above 100 % where online breaks promises.",
+    )  # fmt: skip
+    cells[1].metric(
+        "Precision online", messages.decimal(best.precision_online),
+        f"with hindsight {messages.decimal(best.precision_hindsight)}", delta_color="off",
+        delta_arrow="off", border=True,
+    )  # fmt: skip
+    cells[2].metric(
+        "Promises kept online", messages.percent(best.kept_online),
+        f"with hindsight {messages.percent(best.kept_hindsight)}", delta_color="off", delta_arrow="off", border=True,
+    )  # fmt: skip
+    if not best.feasible:
+        st.info(
+            "On the test window not even hindsight can keep all promises together: there were fewer user-states, or "
+            "other ones, than planned for.",
+            icon=":material/info:",
+        )
+
+
+def _load(found: services.Simulation) -> None:
+    figures = found.figures.set_index("figure")
+    reached = next((row for name, row in figures.iterrows() if "User-states effectively" in str(name)), None)
+    if reached is not None and reached["online"] is not None:
+        st.caption(
+            f"Online, the load is as even as if {messages.count(reached['online'], 'user-states')} of "
+            f"{messages.count(found.states)} shared it equally (perplexity)."
+        )
+    charts.show(audience_charts.load(found.load), "load", "How many items user-states get, planned and online")
+    columns = {
+        "low": Column("From (items)", "count"),
+        "high": Column("To (items)", "count"),
+        "planned": Column("Planned", "share", "Of the user-states of the calibration windows"),
+        "online": Column("Online", "share", "Of the user-states of the test window"),
+    }
+    tables.beside(found.load, columns, "load-table")
+
+
+def _section_f(scenario: services.Scenario) -> None:
+    """Relevance against the balance of load, and what is really delivered, while the users' capacity grows."""
+    st.caption(
+        "Every item may reach at most a share β′ of the user-states, and wants to. The more items a user may get (α), "
+        "the more relevant the deliveries are, and the more they pile up on few users."
+    )
+    choose, button = st.columns([2, 1], vertical_alignment="bottom")
+    percent = choose.select_slider(
+        "No item reaches more than (β′)", [0.5, 1.0, 2.0, 5.0, 10.0, 20.0], 1.0, format_func=lambda p: f"{p:g} %",
+        key="load-most",
+    )  # fmt: skip
+    share = float(percent) / 100
+    key = services.load_key(scenario, share)
+    task = services.task(key)
+    if task is not None and not task.settled:
+        _sweeping(key)
+        return
+    if task is not None and task.state == "failed":
+        with messages.guard(services.Problem, "sweep the capacity"):
+            raise task.error or RuntimeError("no error was kept")
+    stored = services.stored_load(scenario, share)
+    label = "Sweep again" if stored is not None else "Sweep the capacity"
+    if button.button(label, key="load-go", icon=":material/balance:", width="stretch"):
+        services.request_load(scenario, share)
+        st.rerun()
+    if stored is None:
+        messages.empty(
+            "No sweep yet for this β′",
+            "The sweep plans this plan's model with α from 1 % to 100 % of the items, offline and online. It goes on "
+            "beside the page, and its points are kept.",
+            icon=":material/balance:",
+        )
+        return
+    _sweep(stored)
+
+
+@st.fragment(run_every=0.6)
+def _sweeping(key: str) -> None:
+    task = services.task(key)
+    if task is None or task.settled:
+        st.rerun()
+        return
+    st.progress(task.share, text=f":material/balance: {task.stage} · {messages.duration(task.seconds)}")
+    if st.button("Stop", key="load-stop", icon=":material/stop:"):
+        services.forget(key)
+        st.rerun()
+
+
+def _sweep(points: pd.DataFrame) -> None:
+    left, right = st.columns(2, gap="large")
+    with left:
+        st.markdown("**Relevance against an even load** (Figures S4 to S6)")
+        charts.show(audience_charts.user_load(points), "user-load", "Precision against user-states effectively reached")
+    with right:
+        st.markdown("**Really delivered per item** (Figure S7)")
+        alt = "Share of the user-states delivered per item by capacity"
+        charts.show(audience_charts.delivered_share(points), "delivered-share", alt)
+    columns = {
+        "mode": Column("Mode", help="Offline knows the users in advance; online decides for one at a time"),
+        "capacity": Column("Items a user", "count"),
+        "alpha": Column("α", "share", "Of all items"),
+        "precision": Column("Precision", "decimal"),
+        "users_reached": Column("User-states reached", "share", "Effective number (perplexity), of all"),
+        "delivered_share": Column("Delivered per item", "share", "Mean share of the user-states"),
+        "ideal_share": Column("Ideal", "share", "β′, or α where the places are fewer"),
+        "over": Column("Items above β′", "share"),
+    }
+    tables.beside(points, columns, "user-load-table")
+
+
+page()

@@ -1,0 +1,326 @@
+"""Delivery, After the campaign and Audiences, run without a browser: every state a person can meet."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from app import services
+from rim_core.audiences import held_out
+from rim_core.storage import Scenario
+
+AUDIENCES, DELIVERY, CAMPAIGN = "views/audiences.py", "views/delivery.py", "views/campaign.py"
+
+
+def go(app: AppTest, page: str) -> AppTest:
+    """Open the dashboard on a page."""
+    return app.run().switch_page(page).run()
+
+
+def words(app: AppTest) -> str:
+    """Everything the page says."""
+    parts = [*app.title, *app.markdown, *app.caption, *app.info, *app.warning, *app.error, *app.success, *app.subheader]
+    return "\n".join(str(p.value) for p in parts)
+
+
+def metric(app: AppTest, label: str) -> str:
+    found = [str(m.value) for m in app.metric if m.label == label]
+    assert found, f"{label} is not among {[m.label for m in app.metric]}"
+    return found[0]
+
+
+def fine(app: AppTest) -> AppTest:
+    assert not app.exception
+    assert not app.error, [e.value for e in app.error]
+    return app
+
+
+def finished(key: str) -> object:
+    """The result of a task, waited for."""
+    import time
+
+    end = time.monotonic() + 120
+    while True:
+        task = services.task(key)
+        assert task is not None
+        if task.settled:
+            assert task.state == "done", task.error
+            return task.result
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def plan(shop: Path) -> Scenario:
+    """A saved plan of the prepared shop that promises every item a tenth of the user-states."""
+    model = services.best_model(services.models(services.datasets()[0]))
+    request = services.PlanRequest(model, 4, 0.1)
+    result = finished(services.request_plan(request, wish="test"))
+    assert isinstance(result, services.PlanResult)
+    return services.save_plan(result, "Spring")
+
+
+# -- nothing there yet -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", [DELIVERY, CAMPAIGN])
+def test_an_empty_workspace_says_the_next_step(root: Path, app: AppTest, page: str) -> None:
+    fine(go(app, page))
+    assert "Add a dataset first" in words(app)
+
+
+@pytest.mark.parametrize("page", [AUDIENCES, DELIVERY, CAMPAIGN])
+def test_a_workspace_without_a_saved_plan_says_the_next_step(shop: Path, app: AppTest, page: str) -> None:
+    fine(go(app, page))
+    assert "save" in words(app)
+    assert "No saved plan yet" in words(app)
+
+
+@pytest.mark.parametrize("page", [AUDIENCES, DELIVERY, CAMPAIGN])
+def test_a_plan_that_was_not_delivered_says_so(plan: Scenario, app: AppTest, page: str) -> None:
+    with services.workspace().transaction() as cursor:
+        cursor.execute("UPDATE scenarios SET metrics = '{}', updated_at = '2030-01-01'")
+        cursor.execute("DELETE FROM scenario_pairs WHERE part = 'test'")
+    fine(go(app, page))
+    assert "Not delivered yet" in words(app)
+    assert "rim deliver" in words(app)
+
+
+# -- audiences ---------------------------------------------------------------------------------------------------
+
+
+def test_every_rule_says_what_it_removed_and_the_file_holds_what_is_left(plan: Scenario, app: AppTest) -> None:
+    fine(go(app, AUDIENCES))
+    before = int(metric(app, "Deliveries in all").replace(",", ""))
+    app.slider(key="rule-holdout").set_value(20)
+    app.number_input(key="rule-seed").set_value(7)
+    app.number_input(key="rule-cap").set_value(2)
+    app.number_input(key="rule-least").set_value(5)
+    fine(app.run())
+    table = [d.value for d in app.dataframe if "rule" in d.value][-1]
+    assert table["rule"].tolist() == ["Hold-out", "Frequency cap", "Minimum size"]
+    assert before - table["pairs"].sum() == table["left"].iloc[-1]
+    assert int(metric(app, "Deliveries in all").replace(",", "")) == table["left"].iloc[-1]
+    assert "users are held out" in words(app)
+    rules = services.AudienceRules(holdout=0.2, holdout_seed=7, max_per_user=2, min_size=5)
+    recipe = services.AudienceRecipe(plan.id, "test", None, rules)
+    rows = list(csv.DictReader(io.StringIO(services.export_file(recipe).decode())))
+    assert len(rows) == table["left"].iloc[-1]
+    users = pa.array([r["user_id"] for r in rows])
+    assert not held_out(users, 0.2, 7).any()
+    assert pd.Series(users.to_pylist()).value_counts().max() <= 2
+    fine(app.run())
+    assert "20 % held out" in next(d.value for d in app.dataframe if "sha256" in d.value)["rules"].iloc[0]
+    app.button(key="export-again-go").click().run()
+    assert "The same bytes" in words(app)
+
+
+def test_a_suppression_list_is_kept_and_chosen(plan: Scenario, app: AppTest) -> None:
+    pairs = services.workspace().scenario_pairs(plan.id, "test")
+    gone = pairs["user_id"].unique()[:5].tolist()
+    listed = services.add_suppression_list("opted out.csv", ("user_id\n" + "\n".join(gone)).encode())
+    fine(go(app, AUDIENCES))
+    app.selectbox(key="rule-suppression").set_value(listed.id).run()
+    table = [d.value for d in fine(app).dataframe if "rule" in d.value][-1]
+    assert table["rule"].tolist() == ["Suppression"]
+    assert table["pairs"].tolist() == [int(pairs["user_id"].isin(gone).sum())]
+    assert table["users"].tolist() == [5]
+
+
+def test_rules_that_leave_nobody_say_so(plan: Scenario, app: AppTest) -> None:
+    fine(go(app, AUDIENCES))
+    app.number_input(key="rule-least").set_value(100_000).run()
+    assert "Nobody is left" in words(fine(app))
+    assert "Nobody gets this item" in words(app)
+
+
+def test_why_a_user_is_there_adds_up(plan: Scenario, app: AppTest, until: Callable) -> None:
+    fine(go(app, AUDIENCES))
+    until(app, lambda page: any(m.label == "Price of the item" for m in page.metric))
+    item = app.multiselect(key=f"audience-items-{plan.id}").value[0]
+    user = services.workspace().scenario_pairs(plan.id, "test", item=item)["user_id"].iloc[0]
+    found = finished(services.request_why(plan, "test", item, user, "t"))
+    assert isinstance(found, services.Reasons)
+    pair = services.workspace().scenario_pairs(plan.id, "test", item=item, user=user).iloc[0]
+    assert found.score == pytest.approx(pair["score"], rel=1e-5)
+    assert found.intensity * found.preference == pytest.approx(found.score)
+    price = services.workspace().scenario_items(plan.id).set_index("item_id")["price"][item]
+    assert found.price == price
+    assert found.place <= 4  # the online rule gives the best four
+    assert "nearest to the item first" in words(app)
+    events = next(d.value for d in app.dataframe if "days_before" in d.value)
+    assert (events["time"] < found.time).all()
+
+
+def test_the_size_curve_ends_with_everybody_and_holds_the_plan(plan: Scenario, app: AppTest, until: Callable) -> None:
+    fine(go(app, AUDIENCES))
+    until(app, lambda page: "Half of all the response" in words(page))
+    item = app.multiselect(key=f"audience-items-{plan.id}").value[0]
+    found = finished(services.request_curve(plan, "test", item, "t"))
+    assert isinstance(found, services.SizeCurve)
+    pairs = services.workspace().scenario_pairs(plan.id, "test", item=item)
+    assert found.plan["size"].iloc[-1] == len(pairs)
+    assert found.plan["expected"].iloc[-1] == pytest.approx(pairs["expected"].sum(), rel=1e-5)
+    same = found.everyone[found.everyone["size"] == len(pairs)]["expected"]
+    assert len(same) == 0 or same.iloc[0] >= found.plan["expected"].iloc[-1] * (1 - 1e-6)
+
+
+def test_layouts_without_contacts_name_users_by_id(plan: Scenario, app: AppTest) -> None:
+    fine(go(app, AUDIENCES))
+    app.segmented_control(key="layout-items").set_value("google").run()
+    assert "neither e-mail addresses nor phone numbers" in words(fine(app))
+    recipe = services.AudienceRecipe(plan.id, format="google")
+    lines = services.export_file(recipe).decode().splitlines()
+    assert lines[0] == "User ID"
+    assert len(lines) - 1 == services.workspace().scenario_pairs(plan.id, "test")["user_id"].nunique()
+    parquet = services.export_file(services.AudienceRecipe(plan.id, format="parquet"))
+    assert pq.read_table(io.BytesIO(parquet)).num_rows == len(services.workspace().scenario_pairs(plan.id, "test"))
+    kept = services.exports(plan)
+    assert kept["format"].tolist() == ["Parquet", "Google Customer Match"]
+    assert kept["sha256"].iloc[0] == hashlib.sha256(parquet).hexdigest()
+    assert services.export_name(recipe) == "Spring_all-items_delivered_google.csv"
+
+
+def test_a_browser_gets_a_page_of_an_audience_and_never_all_of_it(plan: Scenario, app: AppTest) -> None:
+    fine(go(app, AUDIENCES))
+    assert max(len(d.value) for d in app.dataframe) <= 200
+
+
+# -- delivery ----------------------------------------------------------------------------------------------------
+
+
+def test_the_simulation_ends_with_what_was_delivered(plan: Scenario, app: AppTest, until: Callable) -> None:
+    fine(go(app, DELIVERY))
+    until(app, lambda page: any(m.label == "Promises kept" for m in page.metric))
+    found = finished(services.request_simulation(plan, "t"))
+    assert isinstance(found, services.Simulation)
+    got = services.workspace().delivered_by_item(plan.id, "test").set_index("item_id")["delivered"]
+    delivered = found.items.set_index("item_id")["delivered"]
+    assert delivered[delivered > 0].to_dict() == got.to_dict()
+    assert found.course.steps["delivered"].iloc[-1] == got.sum()
+    assert found.load[["planned", "online"]].sum().tolist() == pytest.approx([1, 1])
+    kept = int((found.items["verdict"] == "kept").sum())
+    assert metric(app, "Promises kept") == f"{kept} of {len(found.items)}"
+    assert found.course.steps["kept"].iloc[-1] == pytest.approx(
+        (found.items["delivered"] >= found.items["minimum"]).mean()
+    )
+    assert "come with their user's first event" in words(fine(app))
+
+
+def test_hindsight_is_a_bound_on_what_keeps_the_promises(plan: Scenario, app: AppTest, until: Callable) -> None:
+    fine(go(app, DELIVERY))
+    until(app, lambda page: any(b.key == "hindsight-go" for b in page.button))
+    app.button(key="hindsight-go").click().run()
+    until(app, lambda page: any(m.label == "Online reaches" for m in page.metric))
+    best = services.task(services.hindsight_key(plan)).result
+    assert best.hindsight <= best.bound * (1 + 1e-9)
+    assert best.online == pytest.approx(plan.metrics["online"]["expected"])
+    fine(app)
+
+
+def test_the_capacity_sweep_is_kept_and_drawn(plan: Scenario, app: AppTest, until: Callable) -> None:
+    fine(go(app, DELIVERY))
+    assert "No sweep yet" in words(app)
+    app.select_slider(key="load-most").set_value(10.0).run()
+    app.button(key="load-go").click().run()
+    until(app, lambda _: services.stored_load(plan, 0.1) is not None)
+    points = services.stored_load(plan, 0.1)
+    assert set(points["mode"]) == {"offline dual", "online dual"}
+    assert (points["delivered_share"] <= points["alpha"] + 1e-9).all()
+    until(app, lambda page: "Sweep again" in [b.label for b in page.button])
+    assert services.stored_load(plan, 0.2) is None
+    assert services.stored_frontier(services.PlanRequest(plan.model_id, 4), [plan.model_id]) is None
+    fine(app)
+
+
+# -- after the campaign --------------------------------------------------------------------------------------------
+
+
+def campaign_file(plan: Scenario, rules: services.AudienceRules, path: Path, effect: float, seed: int = 0) -> Path:
+    """What a campaign tool would report: everybody of the audience shown, outcomes up by ``effect`` for them."""
+    made = finished(services.request_audience(services.AudienceRecipe(plan.id, "test", None, rules), "t"))
+    assert isinstance(made, services.MadeAudience)
+    rng = np.random.default_rng(seed)
+    everyone = services.workspace().scenario_pairs(plan.id, "test")
+    out = held_out(pa.array(everyone["user_id"], pa.string()), rules.holdout, rules.holdout_seed)
+    rate = np.where(out, 1.0, 1 + effect)
+    happened = everyone.loc[everyone.index.repeat(rng.poisson(rate)), ["user_id", "item_id"]]
+    rows = [made.pairs[["user_id", "item_id"]].assign(event_type="impression"), happened.assign(event_type="purchase")]
+    frame = pd.concat(rows, ignore_index=True)
+    frame["timestamp"] = pd.Timestamp("2024-05-01") + pd.to_timedelta(rng.integers(0, 72, len(frame)), "h")
+    frame.to_csv(path, index=False)
+    return path
+
+
+def test_results_of_a_campaign_show_the_lift_and_are_kept(
+    plan: Scenario, app: AppTest, until: Callable, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    rules = services.AudienceRules(holdout=0.3, holdout_seed=1)
+    services.export_file(services.AudienceRecipe(plan.id, "test", None, rules))
+    path = campaign_file(plan, rules, tmp_path_factory.mktemp("in") / "results.csv", effect=1.0)
+    fine(go(app, CAMPAIGN))
+    assert "No results yet" in words(app)
+    assert "30 % held out" in app.selectbox(key=f"campaign-audience-{plan.id}").options[0]
+    app.text_input(key="campaign-path").set_value(str(path)).run()
+    until(app, lambda page: any(m.label == "Lift" for m in page.metric))
+    assert app.multiselect(key=f"shown-{path}").value == ["impression"]
+    assert app.multiselect(key=f"came-{path}").value == ["purchase"]
+    assert "The campaign added outcomes" in words(fine(app))
+    app.button(key="campaign-keep").click().run()
+    (record,) = services.campaigns(services.datasets()[0])
+    lift = services.kept_result(record).lift
+    assert lift is not None
+    assert lift.relative_low < 1.0 < lift.relative_high
+    assert record.recipe["rules"]["holdout"] == 0.3
+    assert record.source["files"][0]["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    fine(app.run())
+    assert record.name in str(app.selectbox(key="campaign-kept").options)
+    app.button(key="campaign-remove").click().run()
+    assert "No campaign kept yet" in words(fine(app))
+
+
+def test_a_dry_run_on_history_says_that_nobody_was_held_out(plan: Scenario, app: AppTest, until: Callable) -> None:
+    fine(go(app, CAMPAIGN))
+    app.segmented_control(key="campaign-way").set_value("history").run()
+    until(app, lambda page: any(m.label == "Happened" for m in page.metric))
+    assert "Nobody was held out" in words(fine(app))
+    assert "hold-out" in words(app)
+    assert metric(app, "Delivered") == f"{int(plan.metrics['online']['delivered']):,}"
+    assert metric(app, "Happened") == f"{int(plan.metrics['online']['hits']):,}"
+
+
+def test_a_file_of_another_campaign_and_one_that_is_no_table_are_said_plainly(
+    plan: Scenario, app: AppTest, tmp_path_factory: pytest.TempPathFactory, until: Callable
+) -> None:
+    folder = tmp_path_factory.mktemp("in")
+    other = folder / "other.csv"
+    other.write_text("user_id,item_id,timestamp,event_type\nx,y,2024-05-01T00:00:00Z,sent\n")
+    fine(go(app, CAMPAIGN))
+    app.text_input(key="campaign-path").set_value(str(other)).run()
+    until(app, lambda page: page.error)
+    assert not app.exception
+    assert "No row of this file is about" in app.error[0].value
+    broken = folder / "broken.csv"
+    broken.write_text("a,b\n1,2\n")
+    app.text_input(key="campaign-path").set_value(str(broken)).run()
+    assert "is not mapped" in app.error[0].value
+    app.text_input(key="campaign-path").set_value("/nowhere/x.csv").run()
+    assert not app.exception
+    assert "x.csv" in app.error[0].value
+
+
+def test_the_template_is_a_file_that_can_be_imported(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_bytes(services.template())
+    held = services.contents(str(path))
+    assert (held.exposures, held.outcomes, held.rejected) == (["exposure"], ["outcome"], 0)
