@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,11 +15,26 @@ from rim_core.datasets.shop import SimulatedShop
 from rim_core.datasets.split import Split, split_by_time, split_by_user
 from rim_core.datasets.states import UserStates
 from rim_core.errors import ModelError
-from rim_core.models import Activity, Hawkes, HawkesPoisson
+from rim_core.models import (
+    EMA,
+    RIM,
+    Activity,
+    BoostedHawkes,
+    Hawkes,
+    HawkesNegativeBinomial,
+    HawkesPoisson,
+    Intensity,
+    NeuralPointProcess,
+    Popularity,
+    load_model,
+    save_model,
+)
 from rim_core.models.intensity import kernels
 from rim_core.models.intensity.hawkes import MOST_OFFSPRING
 from rim_core.models.intensity.hawkes_poisson import poisson_regression
+from rim_core.models.intensity.history import feature_names, history_features
 from rim_core.models.intensity.kernels import kernel_masses, log_spaced_scales, longest_history, observed_until
+from rim_core.models.intensity.negative_binomial import negative_binomial_regression
 
 DAY = 86_400 * SECOND
 
@@ -216,7 +232,7 @@ def test_settings_that_make_no_sense_are_refused(setting: str) -> None:
 def test_in_the_simulated_shop_each_intensity_is_nearer_to_the_truth(shop: SimulatedShop, split: Split) -> None:
     truth = shop.truth(split.test).to_dense().sum(axis=1)
 
-    def error(model: Activity | Hawkes | HawkesPoisson) -> float:
+    def error(model: Intensity) -> float:
         return float(np.mean((model.fit(split).intensity(split.test) - truth) ** 2) / truth.var())
 
     activity, hawkes, poisson = error(Activity()), error(Hawkes()), error(HawkesPoisson())
@@ -304,3 +320,156 @@ def test_activity_counts_events_per_observed_time(split: Split) -> None:
     ratio = model.intensity(split.test) / counts
     np.testing.assert_allclose(ratio, ratio[0])
     assert model.intensity(split.labelled).sum() == pytest.approx(split.labelled.target_counts.sum())
+
+
+def test_activity_expects_more_of_a_longer_horizon(split: Split) -> None:
+    model = Activity().fit(split)
+    longer = replace(split.test, horizon=3 * split.test.horizon)
+    np.testing.assert_allclose(model.intensity(longer), 3 * model.intensity(split.test))
+
+
+# -- EMA ---------------------------------------------------------------------------------------------------------
+
+
+def test_ema_is_a_weighted_count_and_a_level() -> None:
+    days = {"a": [0.0, 3.0, 4.5], "b": [4.9], "c": [9.0]}
+    log = log_of(days)
+    states = states_of(log, day=5.0, horizon=2.0)
+    model = EMA(scale=3 * 86_400)
+    model._load_weights({"scale": [3.0 * DAY], "coefficients": np.array([0.5, 0.1]), "horizon": [2 * DAY]})
+    model.item_ids, model._fitted = np.array(["x"], object), True
+    counts = [sum(np.exp(-(5.0 - d) / 3.0) for d in days[u] if d < 5) for u in "abc"]
+    np.testing.assert_allclose(model.intensity(states), 0.5 * np.array(counts) + 0.1, rtol=1e-9)
+
+
+def test_ema_takes_the_horizon_for_its_scale_and_keeps_the_total(split: Split) -> None:
+    model = EMA().fit(split)
+    assert "1.21e+06 s" in model.fit_info["training"]  # 14 days
+    assert model.intensity(split.labelled).sum() == pytest.approx(split.labelled.target_counts.sum(), rel=1e-3)
+    with pytest.raises(ModelError, match="scale"):
+        EMA(scale=0.0)
+
+
+# -- BoostedHawkes -------------------------------------------------------------------------------------------------
+
+
+def sessions(users: int = 200, seed: int = 3) -> EventLog:
+    """Visits of exactly ten events, ten minutes apart; users come back after some days."""
+    rng = np.random.default_rng(seed)
+    days = {}
+    for u in range(users):
+        starts = np.cumsum(rng.exponential(4.0, 12))
+        days[f"u{u:03d}"] = (starts[:, None] + np.arange(10) / 144).ravel().tolist()
+    return log_of(days)
+
+
+def test_trees_see_that_a_visit_is_over() -> None:
+    split = split_by_time(sessions(), start="2024-01-24T12:00:00", horizon="1h", labelled=40, calibration=40)
+    counts = split.calibration.target_counts
+
+    def loss(model: Intensity) -> float:
+        expected = np.maximum(model.fit(split).intensity(split.calibration), 1e-9)
+        return float((expected - counts * np.log(expected)).mean())
+
+    assert loss(BoostedHawkes(trees=40, max_states=8000)) < loss(HawkesPoisson(max_states=8000)) - 0.004
+
+
+def test_history_features_are_those_of_the_visible_events(monkeypatch: pytest.MonkeyPatch) -> None:
+    days = {"a": [0.0, 1.0, 1.0, 3.5, 9.0], "b": [2.0], "c": [6.0, 7.0]}
+    states = states_of(log_of(days), day=5.0, horizon=2.0)
+    features = history_features(states)
+    column = {name: features[:, i] for i, name in enumerate(feature_names())}
+    assert features.shape == (3, len(column))
+    np.testing.assert_allclose(np.exp(column["log pace since the first event"]), [5 / 3.5, 2 / 2.5, 1.0], rtol=1e-6)
+    np.testing.assert_allclose(column["events an instant"], [4 / 3, 1, 0], rtol=1e-6)
+    np.testing.assert_allclose(np.exp(column["log age of the event 1 back"])[:2], [1.5 * 86_400, 3 * 86_400], rtol=1e-5)
+    assert np.isnan(column["log age of the event 1 back"][2])
+    assert np.isnan(column["log age of the event 3 back"][1])
+    np.testing.assert_allclose(np.expm1(column["log events in 1 horizons"]), [1, 0, 0], atol=1e-6)
+    np.testing.assert_allclose(np.expm1(column["log events in 2 horizons"]), [1, 1, 0], atol=1e-6)
+    monkeypatch.setattr(kernels, "BLOCK_POINTS", 1)
+    np.testing.assert_array_equal(history_features(states), features)
+
+
+def test_a_little_data_grows_no_trees() -> None:
+    split = split_by_time(log_of({f"u{i}": [i * 0.9, 30 + i] for i in range(8)}), horizon="7D")
+    boosted, plain = BoostedHawkes().fit(split), HawkesPoisson().fit(split)
+    assert np.isfinite(boosted.intensity(split.test)).all()
+    assert boosted.intensity(split.labelled).sum() == pytest.approx(plain.intensity(split.labelled).sum(), rel=1e-2)
+
+
+# -- over-dispersed counts -----------------------------------------------------------------------------------------
+
+
+def test_negative_binomial_finds_the_weights_and_the_spread() -> None:
+    rng = np.random.default_rng(5)
+    features = np.append(rng.exponential(1, (6000, 2)), np.ones((6000, 1)), axis=1)
+    truth, shape = np.array([2.0, 0.5, 0.3]), 0.7
+    mean = features @ truth
+    counts = rng.poisson(rng.gamma(shape, mean / shape)).astype(float)
+    found, spread = negative_binomial_regression(features, counts, ridge=0.0)
+    np.testing.assert_allclose(found, truth, rtol=0.15, atol=0.05)
+    assert spread == pytest.approx(shape, rel=0.1)
+    assert (features @ found).sum() == pytest.approx(counts.sum())
+    _, spread = negative_binomial_regression(features, rng.poisson(mean).astype(float), ridge=0.0)
+    assert spread > 50  # Poisson counts need no spread
+    none, _ = negative_binomial_regression(features, np.zeros(6000), ridge=0.0)
+    assert none.tolist() == [0.0, 0.0, 0.0]
+
+
+# -- the neural point process --------------------------------------------------------------------------------------
+
+
+def test_a_rhythm_that_no_kernel_can_follow_is_learned() -> None:
+    rng = np.random.default_rng(2)
+    days = {f"u{i}": (rng.uniform(0, 7) + 7 * np.arange(12) + rng.normal(0, 0.05, 12)).tolist() for i in range(300)}
+    split = split_by_time(log_of(days), start="2024-03-11", horizon="1D", labelled=14)
+    counts = split.test.target_counts
+
+    def loss(model: Intensity) -> float:
+        expected = np.maximum(model.fit(split).intensity(split.test), 1e-9)
+        return float((expected - counts * np.log(expected)).mean())
+
+    assert loss(NeuralPointProcess(max_epochs=6, repeats=1, learning_rate=0.01)) < loss(HawkesPoisson()) - 0.1
+
+
+@pytest.mark.parametrize("kind", [BoostedHawkes, NeuralPointProcess])
+def test_settings_of_learned_intensities_that_make_no_sense_are_refused(kind: type[Intensity]) -> None:
+    with pytest.raises(ModelError, match="positive"):
+        kind(learning_rate=0.0)  # type: ignore[call-arg]
+
+
+# -- the paradox of Figure 2 ---------------------------------------------------------------------------------------
+
+
+def test_bayes_prefers_the_inactive_majority_and_intensities_do_not() -> None:
+    """Of p(x|y) ∝ p(y|x) p(x) the many without events win; λ(x) p(y|x) goes to those who act (Section 2)."""
+    share = {"A, B": 0.2, "C": 0.2, "nothing": 0.6}
+    chooses_d = {"A, B": 0.4, "C": 0.8, "nothing": 0.3}
+    bayes = {state: share[state] * chooses_d[state] for state in share}
+    assert max(bayes, key=bayes.__getitem__) == "nothing"
+
+    rng = np.random.default_rng(0)
+    rows = []
+    for i in range(500):
+        kind, pace = (("A, B", 2.0), ("C", 1.0), *[("nothing", 0.05)] * 3)[i % 5]
+        for week in range(12):
+            times = rng.uniform(0, 7, rng.poisson(pace)) + 7 * week
+            rows += [(f"{kind} {i}", "D" if rng.random() < chooses_d[kind] else "E", t) for t in times]
+        rows.append((f"{kind} {i}", "E", 0.0))
+    frame = pd.DataFrame(rows, columns=["user_id", "item_id", "day"])
+    frame["timestamp"] = pd.Timestamp("2024-01-01", tz="UTC") + pd.to_timedelta(frame.pop("day"), unit="D")
+    split = split_by_time(EventLog.from_frame(frame), horizon="7D")
+    d = list(split.items).index("D")
+    kinds = split.test.user_ids.str.rsplit(" ", n=1).str[0].to_numpy()
+    for intensity in (Activity(), EMA(), Hawkes(), HawkesPoisson()):
+        score = RIM(Popularity("item"), intensity).fit(split).score(split.test).to_dense()[:, d]
+        best = kinds[np.argsort(-score)[: len(score) // 5]]
+        assert (best == "nothing").mean() < 0.05
+        assert score[kinds == "A, B"].mean() > score[kinds == "nothing"].mean() * 5
+
+
+def test_learned_intensities_are_stored_as_text_and_numbers(split: Split, tmp_path: Path) -> None:
+    for model in (BoostedHawkes(trees=20), HawkesNegativeBinomial(), NeuralPointProcess(max_epochs=1)):
+        stored = load_model(save_model(model.fit(split), tmp_path / model.name))
+        np.testing.assert_array_equal(stored.intensity(split.test), model.intensity(split.test))  # type: ignore[attr-defined]
