@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rim_core.storage import DatasetInfo
 
 
-@click.group()
+@click.group(epilog=examples("rim data add visits --path visits.csv", "rim data list", "rim data show visits"))
 def data() -> None:
     """Datasets: what users did, and when."""
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rim_core.storage import ModelInfo, Workspace
 
 
-@click.group()
+@click.group(epilog=examples("rim models list", "rim models show GRU"))
 def models() -> None:
     """Trained models."""
 

@@ -163,7 +163,7 @@ def _list(out: Output) -> None:
     out.answer(rows, table(shown, titles, {"share": ".0%"}) if rows else "No job yet: start one with `rim train`.")
 
 
-@jobs.command()
+@jobs.command(epilog=examples("rim jobs cancel 4f2a1c"))
 @click.argument("job")
 @as_json
 @click.pass_obj
@@ -179,7 +179,7 @@ def cancel(out: Output, job: str) -> None:
         out.answer(_document(found), f"{found.id} is {found.state}.")
 
 
-@jobs.command()
+@jobs.command(epilog=examples("rim jobs discard 4f2a1c"))
 @click.argument("job")
 @as_json
 @click.pass_obj

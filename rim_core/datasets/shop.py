@@ -172,14 +172,21 @@ class SimulatedShop:
             "new_items": (0.0, 0.9),
             "seed": (0, 2**63 - 1),
         }
-        wrong = [f"{k} is {getattr(self, k)}" for k, (lo, hi) in bounds.items() if not lo <= getattr(self, k) <= hi]
+        wrong = [f"{k} is {getattr(self, k)!r}" for k, limits in bounds.items() if not self._within(k, *limits)]
         if wrong:
             ranges = ", ".join(f"{k} in {bounds[k.split()[0]]}" for k in (w.split()[0] for w in wrong))
             raise DataError(f"The shop cannot be made: {'; '.join(wrong)}. Choose {ranges}.")
         try:
-            pd.Timestamp(self.start)
-        except ValueError as error:
+            if pd.isna(pd.Timestamp(self.start)):
+                raise ValueError
+        except (ValueError, TypeError) as error:
             raise DataError(f"start is {self.start!r}: give a day such as 2024-01-01.") from error
+
+    def _within(self, parameter: str, low: float, high: float) -> bool:
+        """Whether a parameter is a number of its kind and in range."""
+        value, whole = getattr(self, parameter), isinstance(getattr(type(self), parameter), int)
+        kinds = (int, np.integer) if whole else (int, float, np.integer, np.floating)
+        return isinstance(value, kinds) and not isinstance(value, bool) and bool(low <= value <= high)
 
     def log(self) -> EventLog:
         """The events, in memory."""

@@ -186,7 +186,7 @@ def split_by_time(
         "labelled": labelled,
         "exclude_seen": exclude_seen,
         "states": states,
-        "every": None if every is None else str(pd.Timedelta(every)),
+        "every": None if every is None else str(_length(every)),
         "target_types": None if target_types is None else list(target_types),
     }
     calibration_states = _stack([window(t, items) for t in windows])
@@ -275,10 +275,10 @@ def split_by_user(
         "latter_half": latter_half,
         "exclude_seen": exclude_seen,
         "fraction": fraction,
-        "start": None if start is None else str(pd.Timedelta(start)),
-        "horizon": None if horizon is None else str(pd.Timedelta(horizon)),
+        "start": None if start is None else str(_length(start)),
+        "horizon": None if horizon is None else str(_length(horizon)),
         "states": states,
-        "every": None if every is None else str(pd.Timedelta(every)),
+        "every": None if every is None else str(_length(every)),
         "target_types": None if target_types is None else list(target_types),
         "seed": seed,
     }
@@ -426,12 +426,27 @@ def _types(target_types: Sequence[str] | None) -> tuple[str, ...] | None:
     return None if target_types is None else tuple(target_types)
 
 
+def _length(delta: str | pd.Timedelta) -> pd.Timedelta:
+    try:
+        length = pd.Timedelta(delta)
+    except (ValueError, TypeError) as error:
+        raise SplitError(f"{delta!r} is no length of time: give one such as '14D' or '36h'.") from error
+    if pd.isna(length):
+        raise SplitError("A length of time is missing: give one such as '14D' or '36h'.")
+    return length
+
+
 def _microseconds(delta: str | pd.Timedelta) -> int:
-    return int(pd.Timedelta(delta) // pd.Timedelta(1, "us"))
+    return int(_length(delta) // pd.Timedelta(1, "us"))
 
 
 def _instant(when: str | pd.Timestamp) -> int:
-    stamp = pd.Timestamp(when)
+    try:
+        stamp = pd.Timestamp(when)
+    except (ValueError, TypeError) as error:
+        raise SplitError(f"{when!r} is no instant: give one such as '2024-03-01' or '2024-03-01 12:00'.") from error
+    if pd.isna(stamp):
+        raise SplitError("An instant is missing: give one such as '2024-03-01'.")
     stamp = stamp.tz_localize("UTC") if stamp.tzinfo is None else stamp.tz_convert("UTC")
     return int((stamp - pd.Timestamp(0, tz="UTC")) // pd.Timedelta(1, "us"))
 

@@ -71,6 +71,8 @@ class Columns:
     def of(cls, mapping: Mapping[str, object] | Columns | None, names: Sequence[str]) -> Columns:
         """Check a mapping against the columns found; None maps by :data:`ALIASES`.
 
+        User, item and time are guessed where the mapping leaves them out; what else it leaves out is not read.
+
         Raises
         ------
         FormatError
@@ -93,6 +95,8 @@ class Columns:
     @classmethod
     def _from_mapping(cls, mapping: dict[str, object], names: Sequence[str]) -> Columns:
         known = [f.name for f in fields(cls)]
+        guessed = guess_names([n for n in names if n not in mapping.values()])
+        mapping = {**{c: guessed[c] for c in (USER, ITEM, TIME) if c in guessed}, **mapping}
         unknown = sorted(set(mapping) - set(known))
         missing = [c for c in (USER, ITEM, TIME) if mapping.get(c) is None]
         if unknown or missing:

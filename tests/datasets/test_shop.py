@@ -205,6 +205,9 @@ def test_forbidden_pairs_stay_forbidden_in_user_splits(log: EventLog) -> None:
     ("options", "word"),
     [
         ({"users": 0}, "users is 0"),
+        ({"users": "many"}, "users is 'many'"),
+        ({"items": 20.5}, "items is 20.5"),
+        ({"start": "NaT"}, "start is 'NaT'"),
         ({"items": 3}, "items is 3"),
         ({"rate": -1.0, "days": 0}, "rate is -1.0"),
         ({"rate": float("nan")}, "rate is nan"),

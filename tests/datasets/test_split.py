@@ -196,6 +196,11 @@ def test_the_netflix_preset_has_the_windows_of_the_paper() -> None:
         ({"horizon": "7D", "start": "2024-02-02", "calibration_start": "2024-01-30"}, "overlaps"),
         ({"horizon": "7D", "calibration_start": "2024-01-10", "calibration": 2}, "calibration at 1"),
         ({"train_start": "2031-01-01"}, "train_start"),
+        ({"horizon": "abc"}, "'abc' is no length of time"),
+        ({"horizon": "NaT"}, "length of time is missing"),
+        ({"start": "yesterday"}, "'yesterday' is no instant"),
+        ({"start": "NaT"}, "instant is missing"),
+        ({"states": "interval", "every": "soon"}, "'soon' is no length of time"),
     ],
 )
 def test_a_split_that_cannot_be_says_why(arguments: dict[str, Any], word: str) -> None:

@@ -165,7 +165,8 @@ def test_day_and_month_that_cannot_be_told_apart_are_asked_for(tmp_path: Path) -
     [
         ({"timezone": "Mars/Olympus"}, "no time zone"),
         ({"time_format": "fortnights"}, "no time format"),
-        ({"columns": {"user_id": "who"}}, "item_id is not mapped"),
+        ({"columns": {"user_id": "who"}}, "no column who"),
+        ({"columns": {"user_id": "user_id", "item_id": None}}, "item_id is not mapped"),
         ({"columns": {"user_id": "user_id", "item_id": "item_id", "timestamp": "when"}}, "no column when"),
         ({"columns": {"user_id": "user_id", "item_id": "item_id", "timestamp": "timestamp", "x": "y"}}, "'x' is none"),
         ({"delimiter": ";"}, "one column only"),
@@ -174,6 +175,12 @@ def test_day_and_month_that_cannot_be_told_apart_are_asked_for(tmp_path: Path) -
 def test_what_was_stated_wrongly_is_named(tmp_path: Path, options: dict[str, Any], word: str) -> None:
     with pytest.raises(FormatError, match=word):
         read(tmp_path, HEAD + GOOD, **options)
+
+
+def test_a_mapping_need_only_name_the_columns_that_cannot_be_guessed(tmp_path: Path) -> None:
+    log = read(tmp_path, "who,sku,date,price\na,x,2024-01-01,-7\n", columns={"user_id": "who"})
+    assert pairs(log) == [("a", "x")]
+    assert log.events["value"].tolist() == [1.0]  # not asked for, so not read
 
 
 def test_columns_may_be_positions_where_there_is_no_header(tmp_path: Path) -> None:
