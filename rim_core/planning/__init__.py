@@ -4,15 +4,18 @@ from rim_core.planning.constraints import Bounds, Constraints
 from rim_core.planning.dual import DualPlanner
 from rim_core.planning.frontier import frontier
 from rim_core.planning.greedy import greedy_match
+from rim_core.planning.groups import Budget, Group
 from rim_core.planning.linear_program import LinearProgramSolution, linear_program
 from rim_core.planning.plan import Certificate, Plan
 from rim_core.planning.user_load import user_load_sweep
 
 __all__ = [
     "Bounds",
+    "Budget",
     "Certificate",
     "Constraints",
     "DualPlanner",
+    "Group",
     "LinearProgramSolution",
     "Plan",
     "frontier",

@@ -1,16 +1,19 @@
-"""What is promised: capacity of the user-states, minimum and maximum exposure of the items."""
+"""What is promised: capacity of users and user-states, exposure of items and groups, pairs, values and budgets."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, TypeAlias
 
 import numpy as np
+import pandas as pd
+from scipy import sparse
 
 from rim_core.errors import ConstraintError
+from rim_core.planning.groups import Budget, Group
 
 PerItem = float | np.ndarray | list[float] | None
-UNBOUNDED = np.iinfo(np.int64).max // 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,19 +35,60 @@ class Bounds:
     maximum: np.ndarray
 
 
+Who = str | int
+Pairs: TypeAlias = Sequence[tuple[Who, str | int]] | sparse.spmatrix | None
+"""(who, item): who is a user id (all states of the user) or a row; an item is an id or a column."""
+
+COUNTED = ("capacity", "min_exposure", "max_exposure", "min_exposure_count", "max_exposure_count")
+
+
 @dataclass(frozen=True, eq=False)
 class Constraints:
     """Promises of a plan (eq. 10), checked all at once.
 
+    With b_y = −v_y the price of an item, g of a group, t of a budget and w of a user's cap, scores compete as
+    λ_xy + e_y, e_y = b_y + Σ_{G ∋ y} g_G − Σ_B t_B·c_y, and the dual is
+
+        D = Σ_users max{Σ (λ + e)π : K, C} − Σ L·b⁺ + Σ U·b⁻ − Σ L_G·g⁺ + Σ U_G·g⁻ + Σ B·t.
+
     Parameters
     ----------
-    capacity : int or array (m,)
-        K, items per user-state. Dual variable u_x ≥ 0: Σ_y π_xy ≤ K_x.
+    capacity : int, array (m,) or mapping
+        K, items per user-state. Dual variable u_x ≥ 0: Σ_y π_xy ≤ K_x. A mapping gives it by segment; what is not
+        named there has the capacity of "*".
     min_exposure, max_exposure : float or array (n,), optional
         β and β′, shares of the user-states in [0, 1]. Dual variable v_y ≤ 0 for Σ_x π_xy ≥ β·m,
         v_y ≥ 0 for Σ_x π_xy ≤ β′·m.
     min_exposure_count, max_exposure_count : int or array (n,), optional
         The same in user-states.
+    segment : str, optional
+        Column of the users' features that a capacity by segment refers to.
+    groups : sequence of Group, optional
+        Minimum and maximum of several items together; dual variable g_G (see :class:`Group`). Groups that are nested
+        or apart are kept exactly, of those that overlap the residual is reported.
+    min_total, max_total : int, optional
+        Bounds on everything delivered: the group of all items.
+    max_per_user : int, optional
+        C, items per user over all her states. Dual variable w ≥ 0 of every user: Σ_{x of the user} Σ_y π_xy ≤ C;
+        u_x ≥ w. Online the cap is counted for every user. A planned user's w is a price of her states there as well;
+        users not planned on are charged the median w of those who are.
+    starts, ends : mapping of item to time, optional
+        A state may get the item if its time is at or after the start and before the end. No dual variable: π_xy = 0.
+    forced : pairs, optional
+        (who, item) that have to be delivered: π_xy = 1, taken out of every bound; of a user, at her first state that
+        may have the item. No dual variable.
+    forbidden, contacted : pairs, optional
+        (who, item) that may not be delivered (again): π_xy = 0.
+    eligible : mapping of item to sequence of who, optional
+        The item may go to these only: π_xy = 0 for all others.
+    value : float, array (n,) or mapping of item to number, optional
+        Worth of an interaction: scores become value_y · λ_xy, in its unit (margin, for example).
+    pair_value : sequence of (who, item, value) or sparse matrix, optional
+        The same for single pairs, instead of the item's.
+    budgets : sequence of Budget, optional
+        Σ costs ≤ limit; dual variable t ≥ 0 (see :class:`Budget`). The residual is reported.
+
+    Rows given as whole numbers are rows of the planned scores; other states are known by their users.
 
     Raises
     ------
@@ -52,35 +96,53 @@ class Constraints:
         Names every violation at once.
     """
 
-    capacity: int | np.ndarray | list[int] = 10
+    capacity: int | np.ndarray | list[int] | Mapping[str, int] = 10
     min_exposure: PerItem = None
     max_exposure: PerItem = None
     min_exposure_count: PerItem = None
     max_exposure_count: PerItem = None
+    segment: str | None = field(default=None, kw_only=True)
+    groups: Sequence[Group | Mapping[str, Any]] = field(default=(), kw_only=True)
+    min_total: int | None = field(default=None, kw_only=True)
+    max_total: int | None = field(default=None, kw_only=True)
+    max_per_user: int | None = field(default=None, kw_only=True)
+    starts: Mapping[str, Any] | None = field(default=None, kw_only=True)
+    ends: Mapping[str, Any] | None = field(default=None, kw_only=True)
+    forced: Pairs = field(default=None, kw_only=True)
+    forbidden: Pairs = field(default=None, kw_only=True)
+    contacted: Pairs = field(default=None, kw_only=True)
+    eligible: Mapping[str, Sequence[Who]] | None = field(default=None, kw_only=True)
+    value: float | np.ndarray | list[float] | Mapping[str, float] | None = field(default=None, kw_only=True)
+    pair_value: Sequence[tuple[Who, str | int, float]] | sparse.spmatrix | None = field(default=None, kw_only=True)
+    budgets: Sequence[Budget | Mapping[str, Any]] = field(default=(), kw_only=True)
 
     def __post_init__(self) -> None:
         problems: list[str] = []
-        for spec in fields(self):
-            value = getattr(self, spec.name)
+        for name in COUNTED:
+            value = getattr(self, name)
+            if name == "capacity" and isinstance(value, Mapping):
+                problems += self._segments(value)
+                continue
             if value is None:
                 continue
             array = _numbers(value)
             if array is None or array.ndim > 1 or array.size == 0:
-                problems.append(f"{spec.name} must be a number or a list of numbers; got {value!r}.")
+                problems.append(f"{name} must be a number or a list of numbers; got {value!r}.")
                 continue
             if not np.isfinite(array).all() or (array < 0).any():
-                problems.append(f"{spec.name} must be finite and not negative; got {_worst(array)}.")
-            elif spec.name in ("min_exposure", "max_exposure"):
+                problems.append(f"{name} must be finite and not negative; got {_worst(array)}.")
+            elif name in ("min_exposure", "max_exposure"):
                 if (array > 1).any():
                     problems.append(
-                        f"{spec.name} is a share of the user-states and cannot exceed 1; got {array.max():g}. "
-                        f"Use {spec.name}_count for a number of user-states."
+                        f"{name} is a share of the user-states and cannot exceed 1; got {array.max():g}. "
+                        f"Use {name}_count for a number of user-states."
                     )
             elif (array != np.round(array)).any():
-                problems.append(f"{spec.name} counts whole things; got {array[array != np.round(array)].flat[0]:g}.")
+                problems.append(f"{name} counts whole things; got {array[array != np.round(array)].flat[0]:g}.")
             if array.ndim == 1:
                 array.setflags(write=False)
-                object.__setattr__(self, spec.name, array)
+                object.__setattr__(self, name, array)
+        problems += self._kept_in_form()
         problems += [
             f"Give {side}_exposure or {side}_exposure_count, not both."
             for side in ("min", "max")
@@ -104,13 +166,15 @@ class Constraints:
                 problems.append("The minimum exposure of some item is above its maximum: lower one or raise the other.")
         return problems
 
-    def bounds(self, m: int, n: int, *, crossing: bool = False) -> Bounds:
+    def bounds(self, m: int, n: int, *, crossing: bool = False, capacity: np.ndarray | None = None) -> Bounds:
         """The promises in whole user-states.
 
         Parameters
         ----------
         m, n : int
             User-states and items.
+        capacity : ndarray (m,), optional
+            Capacity of these very states where it is known by segment (otherwise the largest stands for all).
         crossing : bool
             Let a minimum be above a maximum, as rounding makes it on a few states: those that arrive one at a time
             are decided by prices, nothing is planned on them.
@@ -122,7 +186,11 @@ class Constraints:
             rounding to whole states.
         """
         problems: list[str] = []
-        capacity = np.minimum(self._spread("capacity", m, "user-state", problems), n).astype(np.int64)
+        if capacity is None and isinstance(self.capacity, Mapping):
+            capacity = np.full(m, max(self.capacity.values()))
+        elif capacity is None:
+            capacity = self._spread("capacity", m, "user-state", problems)
+        capacity = np.minimum(capacity, n).astype(np.int64)
         minimum, maximum = np.zeros(n, np.int64), np.full(n, m, np.int64)
         if self.min_exposure is not None:
             share = self._spread("min_exposure", n, "item", problems)
@@ -162,11 +230,105 @@ class Constraints:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able; ``Constraints(**d)`` is the same promise."""
-        return {
-            k: v.tolist() if isinstance(v, np.ndarray | np.generic) else v
-            for k, v in asdict(self).items()
-            if v is not None
-        }
+        out: dict[str, Any] = {}
+        for spec in fields(self):
+            value = getattr(self, spec.name)
+            if value is None or (isinstance(value, tuple) and not value):
+                continue
+            if spec.name in ("groups", "budgets"):
+                out[spec.name] = [part.to_dict() for part in value]
+            elif isinstance(value, np.ndarray | np.generic):
+                out[spec.name] = value.tolist()
+            elif isinstance(value, tuple):
+                out[spec.name] = [list(entry) for entry in value]
+            else:
+                out[spec.name] = dict(value) if isinstance(value, Mapping) else value
+        return out
+
+    # -- checks ---------------------------------------------------------------------------------------------------
+
+    def _segments(self, capacity: Mapping[str, int]) -> list[str]:
+        problems = []
+        numbers = _numbers(list(capacity.values()))
+        if numbers is None or not numbers.size or not np.isfinite(numbers).all() or (numbers < 0).any():
+            problems.append(
+                f"capacity by segment must name whole numbers that are not negative; got {dict(capacity)!r}."
+            )
+        elif (numbers != np.round(numbers)).any():
+            problems.append(f"capacity counts whole things; got {numbers[numbers != np.round(numbers)].flat[0]:g}.")
+        if self.segment is None:
+            problems.append("capacity is given by segment: say with segment= which feature of the users names them.")
+        object.__setattr__(self, "capacity", {str(k): v for k, v in capacity.items()})
+        return problems
+
+    def _kept_in_form(self) -> list[str]:
+        """Bring everything that is no plain number into one form: tuples, JSON-able; say what is wrong with it."""
+        problems: list[str] = []
+        for name, kind in (("groups", Group), ("budgets", Budget)):
+            made: list[Any] = []
+            for part in getattr(self, name) or ():
+                try:
+                    made.append(part if isinstance(part, kind) else kind(**part))
+                except ConstraintError as error:
+                    problems += error.problems
+                except TypeError as error:
+                    problems.append(f"{name} holds {part!r}, which is none: {error}.")
+            object.__setattr__(self, name, tuple(made))
+        names = [part.name for part in (*self.groups, *self.budgets)]  # type: ignore[union-attr]
+        problems += [
+            f"Two groups or budgets are called {n!r}." for n in sorted({n for n in names if names.count(n) > 1})
+        ]
+        for name in ("min_total", "max_total", "max_per_user"):
+            number = getattr(self, name)
+            if number is not None and (not np.isfinite(number) or number < 0 or number != round(number)):
+                problems.append(f"{name} must be a whole number that is not negative; got {number!r}.")
+        if None not in (self.min_total, self.max_total) and self.min_total > self.max_total:  # type: ignore[operator]
+            problems.append("min_total is above max_total: lower one or raise the other.")
+        for name in ("forced", "forbidden", "contacted"):
+            problems += self._pairs(name, 2)
+        problems += self._pairs("pair_value", 3)
+        for name in ("starts", "ends"):
+            moments = getattr(self, name)
+            if moments is not None:
+                object.__setattr__(self, name, _times(name, moments, problems))
+        if self.eligible is not None:
+            kept = {str(k): [_plain(w) for w in who] for k, who in self.eligible.items()}
+            object.__setattr__(self, "eligible", kept)
+        problems += self._values()
+        return problems
+
+    def _pairs(self, name: str, length: int) -> list[str]:
+        given = getattr(self, name)
+        if given is None:
+            return []
+        if sparse.issparse(given):
+            entries = sparse.coo_matrix(given)
+            columns = (entries.row.tolist(), entries.col.tolist(), entries.data.tolist())
+            given = list(zip(*columns[:length], strict=True))
+        kept = tuple(tuple(_plain(part) for part in entry) for entry in given)
+        object.__setattr__(self, name, kept)
+        wrong = [entry for entry in kept if len(entry) != length]
+        if wrong:
+            return [f"{name} lists {length} things each (who, item{', value' * (length == 3)}); got {wrong[0]!r}."]
+        return []
+
+    def _values(self) -> list[str]:
+        problems = []
+        if self.value is not None:
+            if isinstance(self.value, Mapping):
+                object.__setattr__(self, "value", {str(k): float(v) for k, v in self.value.items()})
+                array = _numbers(list(self.value.values()))
+            else:
+                array = _numbers(self.value)
+                if array is not None and array.ndim == 1:
+                    array.setflags(write=False)
+                    object.__setattr__(self, "value", array)
+            if array is None or array.ndim > 1 or not np.isfinite(array).all() or (array < 0).any():
+                problems.append("value must be finite and not negative, one number or one per item.")
+        weights = np.array([entry[2] for entry in self.pair_value or () if len(entry) == 3], float)
+        if not np.isfinite(weights).all() or (weights < 0).any():
+            problems.append(f"pair_value must be finite and not negative; got {_worst(weights)}.")
+        return problems
 
     def _spread(self, name: str, size: int, per: str, problems: list[str]) -> np.ndarray:
         value = np.asarray(getattr(self, name), float)
@@ -186,3 +348,25 @@ def _numbers(value: Any) -> np.ndarray | None:
 def _worst(array: np.ndarray) -> str:
     bad = array[~np.isfinite(array) | (array < 0)]
     return f"{bad.flat[0]:g}"
+
+
+def _plain(value: Any) -> Any:
+    """A user, item, row, column or number as JSON knows it."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int | np.integer):
+        return int(value)
+    return float(value)
+
+
+def _times(name: str, moments: Mapping[str, Any], problems: list[str]) -> dict[str, str]:
+    """Times in UTC, ISO form."""
+    out = {}
+    for item, moment in moments.items():
+        try:
+            time = pd.Timestamp(moment)
+        except (TypeError, ValueError):
+            problems.append(f"{name} of item {item!r} is no time: {moment!r}. Write 2024-03-01 or 2024-03-01T09:00.")
+            continue
+        out[str(item)] = (time.tz_localize("UTC") if time.tzinfo is None else time.tz_convert("UTC")).isoformat()
+    return out

@@ -1,66 +1,69 @@
-"""The Dual planner: one price per item such that re-ranking by λ − v keeps every promise at least loss.
+"""The Dual planner: one price per promise such that re-ranking by λ − v keeps every promise at least loss.
 
 Eq. 9 is a transportation problem; with b = −v its dual is the convex
 
     D(b) = Σₓ TopK⁺(λₓ + b) − Σ L·b⁺ + Σ U·b⁻,
 
-a bound on the optimum for *any* b. Three steps bring b close to its minimum, and then exactly there:
+a bound on the optimum for *any* b (groups, caps and budgets add the terms that :class:`Constraints` states). Three
+steps bring the prices close to its minimum, and then exactly there:
 
 1. *Newton on the smoothed dual* (eq. 11 and 12) at falling temperatures, over the pairs that are close to their
-   state's threshold, from the price each promise would have if it stood alone.
+   state's threshold, from the price each promise would have if it stood alone (:mod:`newton`).
 2. *Exact repair*: shortest paths from the TopK⁺ assignment to one that keeps every promise (:mod:`flow`).
 3. *Certificate*: D over all pairs in one pass. What the candidates missed shows as a gap; then they are drawn anew
    around the new prices.
+
+Groups that overlap and budgets are no part of the flow: their prices are Newton's, what the repaired assignment leaves
+of them is reported, and as long as it is beyond the promise the promise is tightened by as much and planned again.
 """
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from rim_core.assignment import Assignment, assignment_matrix
 from rim_core.errors import ScoreError
-from rim_core.models.base import Progress, silent
+from rim_core.planning.candidates import Candidates, Contacts, top_of_candidates
 from rim_core.planning.feasibility import reachable
-from rim_core.planning.flow import Candidates, FlowResult, exact_repair, top_of_candidates
-from rim_core.planning.online import dual_value
+from rim_core.planning.flow import FlowResult, exact_repair
+from rim_core.planning.newton import COLDEST, NearPrices, newton_prices
+from rim_core.planning.passes import draw, dual_value, survey
 from rim_core.planning.plan import Plan, certify
-from rim_core.planning.smoothing import SmoothedDual
+from rim_core.planning.problem import resolve
+from rim_core.planning.smoothing import Bounded
+from rim_core.progress import Progress, silent
 
 if TYPE_CHECKING:
-    from rim_core.models.base import Callback
-    from rim_core.planning.constraints import Bounds, Constraints
+    from rim_core.planning.constraints import Constraints
+    from rim_core.planning.passes import Drawn, Survey
+    from rim_core.planning.problem import Problem
+    from rim_core.progress import Callback
     from rim_core.scores import Scores
 
 log = logging.getLogger(__name__)
 
 ALL_PAIRS = 400_000
 """Up to here every pair is a candidate."""
-SAMPLE_PAIRS = 16_000_000
-"""Pairs of the user-states that the Newton steps look at; more states are sampled."""
-HOTTEST, WARM, COLDEST, COOLING = 0.3, 0.05, 3e-4, 0.4
-"""Temperatures ε as shares of the typical price: the first, the first after a warm start, the last; their ratio."""
-COARSE_PAIRS, FINE = 1_500_000, 0.03
-"""At higher temperatures than FINE (in typical prices) a sample of this many pairs tells enough."""
-REHEATING, REHEATING_ENDS, UNSETTLED = 4.0, 100.0, 0.3
-"""Factor and end (in typical prices) of going back to higher temperatures, and the missed share that calls for it."""
-SETTLED, SETTLED_LAST, LAST, REDRAWS = 0.02, 0.005, 3e-3, 4
-"""Missed share that is good enough at a temperature, and at those below LAST (in typical prices); how often candidates
-are drawn to get there."""
 SLACK = 1e-3
 """Costs closer than this share of a typical price are not told apart in the first repair."""
 REPAIR_WIDTH = 8.0
 """The same for the exact repair, in units of the last temperature; widened where the certificate is not good enough."""
-WIDTH = 12.0
-"""Pairs this many ε below their state's threshold are left out of a Newton step: π < 1e-5."""
 GAP = 5e-5
 """Relative gap that is aimed at."""
-ROUNDS = 6
+ROUNDS = 8
+NARROW, FURTHER = 3, 10.0
+"""How often only items that lack something get further candidates, and how much further (in widths)."""
+FINER = 1e-3
+"""How much colder Newton ends on small instances with promises that the flow does not know."""
+TIGHTENINGS = 8
+"""How often what cannot be kept exactly is planned with less than was promised."""
+CLOSE = 1e-9
+"""Share of a limit that is a rounding error."""
 
 
 class DualPlanner:
@@ -115,85 +118,217 @@ class DualPlanner:
             raise ScoreError(f"There is nothing to plan: {m} user-states and {n} items.")
         if warm_start is not None and not warm_start.assignment.items.equals(scores.item_ids):
             raise ScoreError("warm_start is a plan of other items: plan these from the beginning.")
-        promised = self.constraints.bounds(m, n)
+        problem = resolve(scores, self.constraints)
         callback(Progress("reading the scores", 0.0, 1.0))
-        eligible, room = _allowed(scores, promised.capacity)
-        cut = reachable(promised, eligible, room, scores.item_ids)
-        task = _Task(scores, cut.bounds, self.seed, self.gap, callback)
-        boost, rows, columns = task.solve(
-            None if warm_start is None else -warm_start.item_prices, exactly=not cut.problems
-        )
+        found = survey(problem.scores)
+        cut = reachable(problem, found)
+        task = _Task(cut.problem, found, self.seed, self.gap, callback)
+        start = None if warm_start is None else warm_start.prices_for(cut.problem)
+        solution = task.solve(start, exactly=not cut.problems)
         assignment = Assignment(
-            assignment_matrix(rows, columns, (m, n)), scores, planned=self.constraints.planned(promised)
+            assignment_matrix(
+                np.concatenate([solution.rows, problem.forced_rows]),
+                np.concatenate([solution.columns, problem.forced_columns]),
+                (m, n),
+            ),
+            scores,
+            planned=self.constraints.planned(problem.promised),
         )
-        certificate = certify(assignment, promised, task.unconstrained if cut.problems else task.best_bound)
-        problems = cut.problems
-        if not certificate.feasible and not problems:
-            problems = _clashes(assignment, promised)
-            certificate = certify(assignment, promised, task.unconstrained)
         callback(Progress("planned", 1.0, 1.0))
-        return Plan(
-            self.constraints, -boost + 0.0, assignment, certificate, problems=problems, seed=self.seed, bounds=promised
-        )
+        return finished(self.constraints, problem, assignment, solution, cut.problems, self.seed)
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """Prices and an assignment beside the forced pairs.
+
+    Attributes
+    ----------
+    prices : ndarray (n + r,)
+        Of items, groups and budgets, as boosts.
+    cap_price : ndarray (users,)
+        w.
+    rows, columns : ndarray of int64
+        Assigned pairs.
+    objective : float
+        What they are worth.
+    upper_bound, unconstrained : float
+        The least D seen, and D(0).
+    """
+
+    prices: np.ndarray
+    cap_price: np.ndarray
+    rows: np.ndarray
+    columns: np.ndarray
+    objective: float
+    upper_bound: float
+    unconstrained: float
+
+
+def finished(
+    constraints: Constraints,
+    problem: Problem,
+    assignment: Assignment,
+    solution: Solution,
+    problems: tuple[str, ...],
+    seed: int,
+) -> Plan:
+    """The plan that a solution makes, with its certificate."""
+    objective = solution.objective + problem.forced_value
+    bound = (solution.unconstrained if problems else solution.upper_bound) + problem.forced_value
+    certificate, residuals = certify(problem, assignment, objective, bound)
+    if not certificate.feasible and not problems:
+        problems = _clashes(problem, assignment) or tuple(residuals.loc[residuals["missed"] > 0, "problem"])
+        certificate, _ = certify(problem, assignment, objective, solution.unconstrained + problem.forced_value)
+    return Plan(
+        constraints=constraints,
+        item_prices=-Bounded.of(problem.lower, problem.upper, problem.weights).boost(solution.prices) + 0.0,
+        assignment=assignment,
+        certificate=certificate,
+        problems=problems,
+        seed=seed,
+        bounds=problem.promised,
+        problem=problem,
+        prices=solution.prices,
+        cap_prices=solution.cap_price,
+        residuals=residuals.assign(price=-solution.prices[len(problem.minimum) :]),
+    )
 
 
 @dataclass
 class _Task:
     """One run over fixed scores and whole-state promises."""
 
-    scores: Scores
-    bounds: Bounds
+    problem: Problem
+    survey: Survey
     seed: int
     gap: float
     callback: Callback
+    bounded: Bounded = field(init=False)
     best_bound: float = np.inf
     unconstrained: float = np.inf
+    guess: np.ndarray | None = None
 
-    def solve(self, start: np.ndarray | None, *, exactly: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(b, rows, columns): prices and an assignment, repaired unless the promises are known to be out of reach."""
-        n = self.scores.shape[1]
-        value, exposure = dual_value(self.scores, np.zeros(n), self.bounds.capacity)
+    def __post_init__(self) -> None:
+        p = self.problem
+        self.scores, self.contacts, self.tree = p.scores, p.contacts, p.tree()
+        self.bounded = Bounded.of(p.lower, p.upper, p.weights)
+        self.small = self.scores.shape[0] * self.scores.shape[1] <= ALL_PAIRS
+        self.fixed = len(self.tree.up)  # prices of items and nested groups; beyond them those the flow does not know
+
+    def solve(self, start: np.ndarray | None, *, exactly: bool) -> Solution:
+        """Prices and an assignment, repaired unless the promises are known to be out of reach."""
+        prices, level, epsilon = np.zeros(len(self.bounded.lower)), 0.0, 0.0
+        value, exposure = dual_value(self.scores, np.zeros(self.tree.items), self.contacts)
         self.best_bound = self.unconstrained = value
-        boost, level = np.zeros(n), 0.0
-        if ((exposure < self.bounds.minimum) | (exposure > self.bounds.maximum)).any():
-            boost, level = _newton_prices(self, start)
-            self.bound(boost)
-        small = self.scores.shape[0] * self.scores.shape[1] <= ALL_PAIRS
+        reached = self.bounded.exposure(exposure)
+        if ((reached < self.bounded.lower) | (reached > self.bounded.upper)).any():
+            near = self._newton(self.bounded, start)
+            prices, level, epsilon = near.prices, near.level, near.epsilon
+            self.bound(prices)
+        small = self.small
         if not (exactly or small):
-            drawn = _candidates(self.scores, boost, 0.0, self.bounds.capacity)
-            chosen = top_of_candidates(drawn.pairs, boost, self.bounds.capacity, seed=self.seed)
-            return boost, drawn.pairs.rows()[chosen], drawn.pairs.item[chosen]
-        return self._repair(boost, np.inf if small else REPAIR_WIDTH * COLDEST * level, 0.0 if small else SLACK * level)
+            drawn = draw(self.scores, self.bounded.boost(prices), 0.0, self.contacts.capacity)
+            chosen, _, cap_price = top_of_candidates(drawn.pairs, self.bounded.boost(prices), self.contacts, self.seed)
+            return self._solution(prices, cap_price, drawn, chosen)
+        width, slack = (np.inf, 0.0) if small else (REPAIR_WIDTH * epsilon, min(SLACK * level, epsilon))
+        best = self._repair(prices, width, slack)
+        if len(self.bounded.lower) > self.fixed:
+            best = self._tightened(best, width, slack, level)
+        return best
 
-    def _repair(self, centre: np.ndarray, width: float, slack: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _newton(self, bounded: Bounded, start: np.ndarray | None) -> NearPrices:
+        colder = FINER if self.small and len(bounded.lower) > self.fixed else 1.0  # here Newton has the last word
+        near = newton_prices(
+            self.scores, self.contacts, bounded, start, seed=self.seed, callback=self.callback,
+            gap=self.gap * colder, coldest=COLDEST * colder,
+        )  # fmt: skip
+        self.guess = near.guess
+        return near
+
+    def _repair(self, centre: np.ndarray, width: float, slack: float) -> Solution:
         """Exact repair over the pairs around ``centre``, further ones as long as the certificate asks for them."""
-        boost = centre
-        kept: tuple[int, float, np.ndarray, np.ndarray, np.ndarray] | None = None
+        prices = centre
+        kept: tuple[int, Solution] | None = None
+        everything = int(self.survey.room[self.contacts.capacity > 0].sum())
+        extra = np.zeros(self.tree.items)
         for turn in range(ROUNDS):
-            drawn = _candidates(self.scores, centre, width, self.bounds.capacity)
-            result = exact_repair(
-                drawn.pairs,
-                boost,
-                self.bounds.capacity,
-                self.bounds.minimum,
-                self.bounds.maximum,
-                seed=self.seed,
-                slack=slack,
-                callback=partial(self._repairing, turn),
-            )
-            rows, columns, objective = _chosen(drawn.pairs, result)
+            drawn = draw(
+                self.scores, self.bounded.boost(centre), width, self.contacts.capacity,
+                guess=self.guess, leave_sure=not self.contacts.capped, extra=extra,
+            )  # fmt: skip
+            result = self._flow(drawn, prices, slack, turn)
+            found = np.concatenate([result.prices, centre[self.fixed :]])
+            self.bound(found)
+            solution = self._solution(found, result.cap_price, drawn, result.chosen)
             short = int(result.short.sum())
-            if kept is None or (short, -objective) < (kept[0], -kept[1]):
-                kept = (short, objective, result.boost, rows, columns)
-            self.bound(result.boost)
-            gap = (self.best_bound - objective) / max(objective, 1e-300)
+            if kept is None or (short, -solution.objective) < (kept[0], -kept[1].objective):
+                kept = (short, solution)
+            gap = (self.best_bound - solution.objective) / max(abs(solution.objective), 1e-300)
             log.info("repair %d: %d candidates, short %d, gap %.2g", turn, len(drawn.pairs.item), short, gap)
-            if (drawn.complete and slack == 0.0) or (short == 0 and gap <= self.gap):
+            complete = len(drawn.pairs.item) + len(drawn.sure_item) == everything
+            if (complete and slack == 0.0) or (short == 0 and (gap <= self.gap or len(centre) > self.fixed)):
                 break
-            boost = centre if short else result.boost
+            if short and turn < NARROW:  # look further for those who lack something
+                extra[result.clash[: self.tree.items]] = FURTHER * width * 4**turn
+                continue
+            prices = centre if short else found
             width, slack = width * 5, slack / 8
         assert kept is not None
-        return kept[2], kept[3], kept[4]
+        return kept[1]
+
+    def _flow(self, drawn: Drawn, prices: np.ndarray, slack: float, turn: int) -> FlowResult:
+        """Repair beside the sure pairs, at fixed prices of what the flow does not know."""
+        pairs, contacts, tree = drawn.pairs, self.contacts, self.tree
+        if drawn.sure_load.any():
+            contacts = Contacts(contacts.capacity - drawn.sure_load, contacts.user, contacts.user_cap)
+            tree = tree.beside(self.bounded.exposure(drawn.sure_exposure)[: self.fixed].astype(np.int64))
+        if len(prices) > self.fixed:
+            others = np.concatenate([np.zeros(self.fixed), prices[self.fixed :]])
+            shift = self.bounded.boost(others)
+            pairs = Candidates(pairs.row_ptr, pairs.item, pairs.value + shift[pairs.item])
+        return exact_repair(
+            pairs,
+            prices[: self.fixed],
+            contacts,
+            tree,
+            seed=self.seed,
+            slack=slack,
+            callback=partial(self._repairing, turn),
+        )
+
+    def _tightened(self, best: Solution, width: float, slack: float, level: float) -> Solution:
+        """Plan with less than was promised until overlapping groups and budgets are within their promise."""
+        n, first = self.tree.items, self.fixed
+        lower, upper = self.bounded.lower.copy(), self.bounded.upper.copy()
+        at = best
+        for _ in range(TIGHTENINGS):
+            reached = self.bounded.exposure(np.bincount(at.columns, minlength=n))[first:]
+            short = np.maximum(self.bounded.lower[first:] - reached, 0.0)
+            over = np.maximum(reached - self.bounded.upper[first:] * (1 + CLOSE), 0.0)
+            over[over <= CLOSE * self.bounded.unit[first - n :]] = 0.0
+            if not (short.any() or over.any()) or level == 0.0:
+                return at
+            lower[first:] += short
+            upper[first:] = np.maximum(upper[first:] - over, lower[first:])
+            tighter = Bounded(lower, upper, self.bounded.weights, self.bounded.unit)
+            near = self._newton(tighter, at.prices)
+            self.bound(near.prices)
+            at = self._repair(near.prices, width, slack)
+        return at
+
+    def _solution(self, prices: np.ndarray, cap_price: np.ndarray, drawn: Drawn, chosen: np.ndarray) -> Solution:
+        pairs = drawn.pairs
+        sure = np.repeat(np.arange(pairs.states), drawn.sure_load)
+        return Solution(
+            prices,
+            cap_price,
+            np.concatenate([pairs.rows()[chosen], sure]).astype(np.int64),
+            np.concatenate([pairs.item[chosen], drawn.sure_item]).astype(np.int64),
+            float(pairs.value[chosen].sum()) + drawn.sure_value,
+            self.best_bound,
+            self.unconstrained,
+        )
 
     def _repairing(self, turn: int, missing: int) -> None:
         text = (
@@ -201,167 +336,19 @@ class _Task:
         )
         self.callback(Progress(text, 0.6 + 0.4 * turn / ROUNDS, 1.0))
 
-    def bound(self, boost: np.ndarray) -> None:
-        """Remember D(b) over all pairs if it is the least one seen."""
-        minimum, maximum = self.bounds.minimum, self.bounds.maximum
-        value, _ = dual_value(self.scores, boost, self.bounds.capacity)
-        value -= float(minimum @ np.maximum(boost, 0.0)) - float(maximum @ np.maximum(-boost, 0.0))
-        self.best_bound = min(self.best_bound, value)
+    def bound(self, prices: np.ndarray) -> None:
+        """Remember D over all pairs if it is the least one seen."""
+        value, _ = dual_value(self.scores, self.bounded.boost(prices), self.contacts, self.guess)
+        self.best_bound = min(self.best_bound, max(value - self.bounded.promised(prices), 0.0))
 
 
-class _SampledDual:
-    """Newton on the smoothed dual of (a sample of) the user-states."""
-
-    def __init__(self, task: _Task, pairs: int = SAMPLE_PAIRS) -> None:
-        m, n = task.scores.shape
-        size = min(m, max(256, pairs // n))
-        self.rows = np.sort(np.random.default_rng(task.seed).permutation(m)[:size]) if size < m else np.arange(m)
-        self.scores = task.scores if size == m else task.scores.take(self.rows)
-        share = size / m
-        self.capacity = task.bounds.capacity[self.rows]
-        self.minimum, self.maximum = task.bounds.minimum * share, task.bounds.maximum * share
-
-    def settle(self, boost: np.ndarray, epsilon: float, tolerance: float, *, first: bool) -> tuple[np.ndarray, float]:
-        """Minimise the smoothed dual at one temperature: (b, share of the promised states still missed)."""
-        width = np.inf if first else WIDTH * epsilon
-        for _ in range(REDRAWS):
-            drawn = _candidates(self.scores, boost, width, self.capacity)
-            dual = SmoothedDual(drawn.pairs, self.capacity, self.minimum, self.maximum, epsilon)
-            point = dual.minimise(dual.at(boost, drawn.threshold), tolerance=tolerance / 2, reach=width)
-            boost, missed = point.boost, dual.missed(point)
-            log.info("ε %.3g: %d candidates, F %.8g, missed %.3f", epsilon, len(drawn.pairs.item), point.value, missed)
-            if first or missed <= tolerance:
-                break
-        return boost, missed
-
-
-def _newton_prices(task: _Task, start: np.ndarray | None) -> tuple[np.ndarray, float]:
-    """(b near its optimum, typical size of a price)."""
-    fine = _SampledDual(task)
-    alone, level = _first_prices(fine.scores, fine.capacity, fine.minimum, fine.maximum)
-    if level == 0.0:
-        return alone if start is None else start, level
-    boost = alone if start is None else start.copy()
-    hottest = epsilon = level * (HOTTEST if start is None else WARM)
-    coldest = COLDEST * level
-    dual = _SampledDual(task, COARSE_PAIRS) if start is None else fine
-    while True:
-        share = np.log(hottest / epsilon) / np.log(hottest / coldest)
-        task.callback(Progress("finding prices", 0.1 + 0.5 * float(np.clip(share, 0, 1)), 1.0))
-        if epsilon < FINE * level:
-            dual = fine
-        first = epsilon == hottest
-        boost, missed = dual.settle(boost, epsilon, SETTLED if epsilon > LAST * level else SETTLED_LAST, first=first)
-        if first and missed > UNSETTLED and epsilon < REHEATING_ENDS * level:  # the prices are far from here
-            hottest = epsilon = REHEATING * epsilon
-        elif epsilon > coldest:
-            epsilon *= COOLING
-        else:
-            return boost, level
-
-
-@dataclass(frozen=True, eq=False)
-class _Drawn:
-    """Candidates around some prices; ``threshold`` (m,) is the K-th best λ + b; ``complete``: all pairs there are."""
-
-    pairs: Candidates
-    threshold: np.ndarray
-    complete: bool
-
-
-def _candidates(scores: Scores, boost: np.ndarray, width: float, capacity: np.ndarray) -> _Drawn:
-    """Pairs whose λ + b is at most ``width`` below their state's threshold u."""
-    most = max(1, min(int(capacity.max(initial=0)), scores.shape[1]))
-    columns, values, sizes, thresholds = [], [], [], []
-    allowed = 0
-    for start, stop, z in scores.blocks():
-        boosted = z.double() + torch.from_numpy(boost).to(z.device)
-        best = torch.topk(boosted, most, dim=1).values
-        at = torch.from_numpy(np.maximum(capacity[start:stop], 1) - 1).to(z.device)[:, None]
-        threshold = best.gather(1, at).clamp(min=0.0)
-        open_pairs = z > -torch.inf
-        keep = open_pairs & (boosted >= threshold - width)
-        row, column = keep.nonzero(as_tuple=True)
-        columns.append(column.to(torch.int32).cpu().numpy())
-        values.append(z[row, column].double().cpu().numpy())
-        sizes.append(keep.sum(dim=1).cpu().numpy())
-        thresholds.append(threshold[:, 0].cpu().numpy())
-        allowed += int(open_pairs.sum())
-    row_ptr = np.concatenate([[0], np.cumsum(np.concatenate(sizes))]).astype(np.int64)
-    pairs = Candidates(row_ptr, np.concatenate(columns), np.concatenate(values))
-    return _Drawn(pairs, np.concatenate(thresholds), complete=len(pairs.item) == allowed)
-
-
-def _first_prices(
-    scores: Scores, capacity: np.ndarray, minimum: np.ndarray, maximum: np.ndarray
-) -> tuple[np.ndarray, float]:
-    """What each promise would cost alone, and what they cost together, roughly.
-
-    Returns
-    -------
-    boost : ndarray (n,)
-        The item's L-th (or U-th) best λ − u, as a boost: right if no other promise moved.
-    level : float
-        Typical size of a price: the median of these, or the value of the last place that has to give way when the
-        promises take the cheapest places of the TopK assignment; 0 when no promise binds.
-    """
-    m, n = scores.shape
-    most = max(1, min(int(capacity.max(initial=0)), n))
-    margins = np.empty((n, m), np.float32)
-    exposure = np.zeros(n)
-    places = []
-    for start, stop, z in scores.blocks():
-        best, column = torch.topk(z, most, dim=1)
-        room = torch.from_numpy(capacity[start:stop, None]).to(z.device)
-        best = best.clamp(min=0.0)
-        filled = torch.arange(most, device=z.device)[None, :] < room
-        places.append(best[filled].cpu().numpy())
-        exposure += torch.bincount(column[filled & (best > 0)], minlength=n).cpu().numpy()
-        margins[:, start:stop] = (z - best.gather(1, (room - 1).clamp(min=0))).T.cpu().numpy()
-    boost = np.zeros(n)
-    for y in np.flatnonzero((exposure < minimum) | (exposure > maximum)):
-        short = exposure[y] < minimum[y]
-        place = min(max(int(np.ceil(minimum[y] if short else maximum[y])), 1), m)
-        reached = -np.partition(-margins[y], place - 1)[place - 1]
-        if np.isfinite(reached):
-            boost[y] = max(-reached, 0.0) if short else min(-reached, 0.0)
-    moved = np.abs(boost[boost != 0.0])
-    level = float(np.median(moved)) if len(moved) else 0.0
-    missing = int(np.maximum(minimum - exposure, 0.0).sum())
-    if missing:
-        value = np.sort(np.concatenate(places))
-        level = max(level, float(value[min(missing, len(value)) - 1]))
-    return boost, level
-
-
-def _allowed(scores: Scores, capacity: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """States each item may go to (n,), and items each state can take (m,).
-
-    Raises
-    ------
-    ScoreError
-        A score is NaN, infinite or negative.
-    """
-    eligible = np.zeros(scores.shape[1], np.int64)
-    room = []
-    for _, _, z in scores.validated_blocks():
-        allowed = z > -torch.inf
-        eligible += allowed.sum(dim=0).cpu().numpy()
-        room.append(allowed.sum(dim=1).cpu().numpy())
-    return eligible, np.minimum(np.concatenate(room), capacity)
-
-
-def _chosen(pairs: Candidates, result: FlowResult) -> tuple[np.ndarray, np.ndarray, float]:
-    rows, columns = pairs.rows()[result.chosen], pairs.item[result.chosen]
-    return rows, columns, float(pairs.value[result.chosen].sum())
-
-
-def _clashes(assignment: Assignment, bounds: Bounds) -> tuple[str, ...]:
+def _clashes(problem: Problem, assignment: Assignment) -> tuple[str, ...]:
     """A sentence for every promise that was not kept although each could be alone."""
-    short = np.maximum(bounds.minimum - assignment.exposure, 0)
+    minimum = problem.promised.minimum
+    short = np.maximum(minimum - assignment.exposure, 0)
     worst = np.argsort(-short, kind="stable")[:10]
     return tuple(
-        f"Item {assignment.items[y]} gets {assignment.exposure[y]:,} of {bounds.minimum[y]:,} promised user-states: "
+        f"Item {assignment.items[y]} gets {assignment.exposure[y]:,} of {minimum[y]:,} promised user-states: "
         "the states it may go to are taken by other promises. Lower this or their minimum, or raise the capacity."
         for y in worst
         if short[y] > 0

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rim_core.planning.constraints import Bounds
-
 if TYPE_CHECKING:
-    import pandas as pd
+    from rim_core.planning.passes import Survey
+    from rim_core.planning.problem import Problem
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,30 +18,22 @@ class Reachable:
 
     Attributes
     ----------
-    bounds : Bounds
-        The promises themselves when ``problems`` is empty.
+    problem : Problem
+        The one given when ``problems`` is empty.
     problems : tuple of str
         Every promise that cannot be kept, each with the largest value it could have.
     """
 
-    bounds: Bounds
+    problem: Problem
     problems: tuple[str, ...]
 
 
-def reachable(bounds: Bounds, eligible: np.ndarray, room: np.ndarray, item_ids: pd.Index) -> Reachable:
-    """Cut minimum promises to the states an item may go to, and then all in proportion to the places there are.
-
-    Parameters
-    ----------
-    eligible : ndarray of int64 (n,)
-        User-states each item may be given to.
-    room : ndarray of int64 (m,)
-        Items each user-state can take: its capacity, or fewer where most pairs are forbidden.
-    item_ids : Index (n,)
-        For the messages.
-    """
+def reachable(problem: Problem, survey: Survey) -> Reachable:
+    """Cut minimum promises to the states an item may go to, and then all in proportion to the places there are."""
     problems: list[str] = []
-    minimum = bounds.minimum
+    minimum, eligible = problem.minimum, survey.eligible
+    room = np.minimum(survey.room, problem.contacts.capacity)
+    item_ids = problem.given.item_ids
     starved = np.flatnonzero(minimum > eligible)
     problems += [
         f"Item {item_ids[y]} is promised to {minimum[y]:,} user-states but may be given to {eligible[y]:,} only: "
@@ -52,7 +43,7 @@ def reachable(bounds: Bounds, eligible: np.ndarray, room: np.ndarray, item_ids: 
     if len(starved) > 10:
         problems.append(f"The same holds for {len(starved) - 10:,} more items.")
     minimum = np.minimum(minimum, eligible)
-    promised, places = int(minimum.sum()), int(room.sum())
+    promised, places = int(minimum.sum()), places_of(problem, room)
     if promised > places:
         share = places / promised
         states = len(room)
@@ -62,4 +53,13 @@ def reachable(bounds: Bounds, eligible: np.ndarray, room: np.ndarray, item_ids: 
             f"{int(np.ceil(promised / states))} items."
         )
         minimum = np.floor(minimum * share).astype(np.int64)
-    return Reachable(Bounds(bounds.capacity, minimum, bounds.maximum), tuple(problems))
+    return Reachable(replace(problem, minimum=minimum) if problems else problem, tuple(problems))
+
+
+def places_of(problem: Problem, room: np.ndarray) -> int:
+    """Deliveries that states and users can take together."""
+    contacts = problem.contacts
+    if not contacts.capped:
+        return int(room.sum())
+    by_user = np.bincount(contacts.user, room, len(contacts.user_cap))
+    return int(np.minimum(by_user, contacts.user_cap).sum())

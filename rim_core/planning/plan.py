@@ -15,6 +15,7 @@ from rim_core.planning.online import online_match
 if TYPE_CHECKING:
     from rim_core.assignment import Assignment
     from rim_core.planning.constraints import Bounds, Constraints
+    from rim_core.planning.problem import Problem
     from rim_core.scores import Scores
 
 
@@ -53,8 +54,8 @@ class Plan:
     ----------
     constraints : Constraints
     item_prices : ndarray of float64 (n,)
-        v, in expected interactions per exposure: negative where a minimum binds (−v is the boost the item
-        needs), positive where a maximum does.
+        v, in expected interactions (or their value) per exposure: negative where a minimum binds (−v is the boost the
+        item needs), positive where a maximum does. Prices of the item's groups and of its costs are part of it.
     assignment : Assignment
         Offline: on the planned states, every promise kept where that is possible.
     certificate : Certificate
@@ -62,6 +63,16 @@ class Plan:
         Promises that cannot be kept, each with the way out; empty for a feasible plan.
     seed : int
         Order of equal choices.
+    bounds : Bounds
+        Item promises in whole user-states.
+    problem : Problem
+        The promises on the planned states.
+    prices : ndarray of float64 (n + r,)
+        Boosts of items, groups and budgets, each by itself.
+    cap_prices : ndarray of float64 (users,)
+        w of every user with a cap.
+    residuals : DataFrame
+        name, kind, minimum, maximum, delivered, missed, price, exact: a row a group or budget.
     """
 
     constraints: Constraints
@@ -71,6 +82,10 @@ class Plan:
     problems: tuple[str, ...] = ()
     seed: int = 0
     bounds: Bounds = field(kw_only=True, repr=False)
+    problem: Problem = field(kw_only=True, repr=False)
+    prices: np.ndarray = field(kw_only=True, repr=False)
+    cap_prices: np.ndarray = field(kw_only=True, repr=False)
+    residuals: pd.DataFrame = field(kw_only=True, repr=False)
 
     def assign(self, scores: Scores) -> Assignment:
         """Decide for other user-states by the online rule TopK⁺(λ − v), one state at a time.
@@ -87,7 +102,27 @@ class Plan:
         """
         if not scores.item_ids.equals(self.assignment.items):
             raise ScoreError("These scores are about other items than the plan: score the same split's items.")
-        return online_match(scores, self.item_prices, self.constraints, seed=self.seed)
+        return online_match(
+            scores, self.item_prices, self.constraints, seed=self.seed, cap_prices=self.user_prices,
+            planned=scores is self.problem.given,
+        )  # fmt: skip
+
+    @cached_property
+    def user_prices(self) -> pd.Series | None:
+        """w by user id, where users have a cap."""
+        if not len(self.cap_prices) or self.problem.given.states is None:
+            return None
+        first = np.unique(self.problem.contacts.user, return_index=True)[1]
+        return pd.Series(self.cap_prices, self.problem.given.states.user_ids[first].astype(str))
+
+    def prices_for(self, problem: Problem) -> np.ndarray:
+        """These prices where another problem of the same items makes the same kinds of promises."""
+        known = dict(zip([row.name for row in self.problem.rows], self.prices[len(self.item_prices) :], strict=True))
+        others = [known.get(row.name, 0.0) for row in problem.rows]
+        own = self.prices[: len(self.item_prices)]
+        if set(known) - {row.name for row in problem.rows}:  # what is gone now was part of what the items cost
+            own = -self.item_prices - np.array(others) @ problem.weights if others else -self.item_prices
+        return np.concatenate([own, others])
 
     @cached_property
     def promises(self) -> pd.DataFrame:
@@ -103,12 +138,48 @@ class Plan:
         )
 
 
-def certify(assignment: Assignment, bounds: Bounds, upper_bound: float) -> Certificate:
-    """Compare an assignment with its promises and with a bound on every assignment that keeps them."""
-    exposure = assignment.exposure
-    shortfall = int(np.maximum(bounds.minimum - exposure, 0).max(initial=0))
-    excess = int(np.maximum(exposure - bounds.maximum, 0).max(initial=0))
-    feasible = shortfall == 0 and excess == 0
-    objective = assignment.objective
+def certify(
+    problem: Problem, assignment: Assignment, objective: float, upper_bound: float
+) -> tuple[Certificate, pd.DataFrame]:
+    """Compare an assignment with its promises and with a bound on every assignment that keeps them.
+
+    Returns
+    -------
+    certificate : Certificate
+    residuals : DataFrame
+        See :attr:`Plan.residuals`; the prices are filled in by the plan.
+    """
+    exposure, bounds = assignment.exposure, problem.promised
+    residuals = _residuals(problem, exposure)
+    missed = residuals["missed"].to_numpy(float) if len(residuals) else np.zeros(1)
+    groups = residuals[residuals["kind"] == "group"]
+    short = [*(bounds.minimum - exposure), *(groups["minimum"] - groups["delivered"]), 0]
+    over = [*(exposure - bounds.maximum), *(groups["delivered"] - groups["maximum"]), 0]
+    shortfall, excess = int(max(short)), int(max(over))
+    feasible = shortfall <= 0 and excess <= 0 and not (missed > 0).any()
     gap = (upper_bound - objective) / upper_bound if upper_bound > 0 else 0.0
-    return Certificate(objective, upper_bound, max(gap, 0.0) if feasible else None, shortfall, excess, feasible)
+    certificate = Certificate(objective, upper_bound, max(gap, 0.0) if feasible else None, shortfall, excess, feasible)
+    return certificate, residuals
+
+
+def _residuals(problem: Problem, exposure: np.ndarray) -> pd.DataFrame:
+    """Groups and budgets against what is delivered, forced pairs included."""
+    forced = np.bincount(problem.forced_columns, minlength=len(exposure))
+    out = []
+    for row in problem.rows:
+        delivered, beside = float(row.weight @ exposure), float(row.weight @ forced)
+        low, high = row.lower + (beside if row.lower > 0 else 0.0), row.upper + beside
+        missed = max(low - delivered, delivered - high, 0.0)
+        missed = 0.0 if missed <= 1e-9 * max(abs(high) if np.isfinite(high) else low, 1e-300) else missed
+        unit = "exposures" if row.kind == "group" else "units of cost"
+        came = f"{row.kind.capitalize()} {row.name!r} comes to {delivered:,.6g} {unit}"
+        side = f"at least {low:,.6g}" if delivered < low else f"at most {high:,.6g}"
+        out.append(
+            {
+                "name": row.name, "kind": row.kind, "minimum": low, "maximum": high, "delivered": delivered,
+                "missed": missed, "exact": row.exact,
+                "problem": f"{came}, {side} were promised.",
+            }
+        )  # fmt: skip
+    columns = ["name", "kind", "minimum", "maximum", "delivered", "missed", "exact", "problem"]
+    return pd.DataFrame(out, columns=columns)

@@ -1,56 +1,120 @@
 """The smoothed dual (eq. 11 with the entropy of eq. 12) over candidate pairs, and its Newton steps.
 
-With b = −v and temperature ε the inner problem of every user-state has the closed form
-π = sigmoid((λ + b − u) / ε), eq. 12, where u ≥ 0 makes Σ π = K. What is left is convex and smooth in b
-but for the kink of a two-sided promise at b = 0:
+Prices p are those of the items (b = −v), of groups and of budgets; what an item's scores are raised by is e = b + Wᵀg.
+At temperature ε the inner problem of every user-state has the closed form π = sigmoid((λ + e − u) / ε), eq. 12, where
+u ≥ 0 makes Σ π = K; where the states of a user would take more than her cap together, u is raised to the w that makes
+Σ π = C. What is left is convex and smooth but for the kink of a two-sided promise at p = 0:
 
-    F(b) = Σ_x [K u + ε Σ_y softplus((λ + b − u) / ε)] − Σ L b⁺ + Σ U b⁻
+    F(p) = Σ_x [K (u − w) + ε Σ_y softplus((λ + e − u) / ε)] + Σ C w − Σ L p⁺ + Σ U p⁻
 
-Gradient: expected exposure − L (b > 0) or − U (b < 0). Hessian, with w = π(1 − π):
-(1/ε) Σ_x [diag(w_x) − w_x w_xᵀ / Σ w_x]. Only pairs close to their state's threshold have w > 0, so a
-product with the Hessian costs far less than a pass over the scores.
+Gradient: expected exposure (summed up by W for groups and budgets) − L (p > 0) or − U (p < 0). Hessian in e, with
+w_xy = π(1 − π): (1/ε) Σ_x [diag(w_x) − w_x w_xᵀ / Σ w_x], the states that share a user's w counting as one. Only pairs
+close to their state's threshold have w > 0, so a product with the Hessian costs far less than a pass over the scores.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numba import njit
+from scipy import sparse
 
 if TYPE_CHECKING:
-    from rim_core.planning.flow import Candidates
+    from rim_core.planning.candidates import Contacts
+    from rim_core.planning.passes import Drawn
 
 REACH = 20.0
-"""|λ + b − u| / ε beyond which π is 0 or 1 (to 2e-9)."""
+"""|λ + e − u| / ε beyond which π is 0 or 1 (to 2e-9)."""
 NEGLIGIBLE = 1e-9
+LONGEST = 8.0
+"""Longest Newton step of a price, in units of ε, from the common move of all."""
+
+FARTHEST = 1e6
+"""Where a step has been doubled to this length, D falls without end: the promises cannot be kept."""
+
+
+@dataclass(frozen=True, eq=False)
+class Bounded:
+    """What is promised of items and rows: lower ≤ (exposure, W exposure) ≤ upper.
+
+    Attributes
+    ----------
+    lower, upper : ndarray of float64 (n + r,)
+        Fractions when the states are a sample; ``upper`` is infinite where nothing limits it.
+    weights : csr_matrix (r, n)
+        W: members of groups, costs of budgets.
+    unit : ndarray of float64 (r,)
+        Largest weight of each row: what one exposure may change.
+    """
+
+    lower: np.ndarray
+    upper: np.ndarray
+    weights: sparse.csr_matrix
+    unit: np.ndarray
+
+    @classmethod
+    def of(cls, lower: np.ndarray, upper: np.ndarray, weights: np.ndarray) -> Bounded:
+        """From the dense weights (r, n)."""
+        unit = np.maximum(weights.max(axis=1, initial=0.0), 1e-300) if len(weights) else np.empty(0)
+        return cls(lower, upper, sparse.csr_matrix(weights), unit)
+
+    @property
+    def items(self) -> int:
+        """n."""
+        return int(self.weights.shape[1])
+
+    def scaled(self, share: float) -> Bounded:
+        """The same for a share of the states."""
+        return Bounded(self.lower * share, self.upper * share, self.weights, self.unit)
+
+    def boost(self, prices: np.ndarray) -> np.ndarray:
+        """e = b + Wᵀg, (n,)."""
+        n = self.items
+        return prices[:n] if not len(self.unit) else prices[:n] + self.weights.T @ prices[n:]
+
+    def exposure(self, items: np.ndarray) -> np.ndarray:
+        """(exposure, W exposure), (n + r,)."""
+        return items.astype(float) if not len(self.unit) else np.concatenate([items, self.weights @ items])
+
+    def promised(self, prices: np.ndarray) -> float:
+        """Σ L p⁺ − Σ U p⁻."""
+        upper = np.where(np.isfinite(self.upper), self.upper, 0.0)
+        return float(self.lower @ np.maximum(prices, 0.0) - upper @ np.maximum(-prices, 0.0))
+
+    def sensible(self, prices: np.ndarray) -> np.ndarray:
+        """Prices of the sign that something is promised for."""
+        prices = np.where(self.lower > 0, prices, np.minimum(prices, 0.0))
+        return np.where(np.isfinite(self.upper), prices, np.maximum(prices, 0.0))
 
 
 @dataclass(frozen=True, eq=False)
 class Point:
-    """The smoothed dual at some b.
+    """The smoothed dual at some prices.
 
     Attributes
     ----------
-    boost : ndarray (n,)
-        b = −v.
+    prices : ndarray (n + r,)
     value : float
-        F(b).
-    exposure : ndarray (n,)
-        Σ_x π.
+        F.
+    exposure : ndarray (n + r,)
+        Σ_x π of items, and what it comes to in every row.
     user_price : ndarray (m,)
         u.
     weight : ndarray (P,)
         w = π(1 − π) of every candidate.
+    cell : ndarray of int64 (m,)
+        Which thresholds move together: the state's own, its user's (m + user), or −1 for none.
     """
 
-    boost: np.ndarray
+    prices: np.ndarray
     value: float
     exposure: np.ndarray
     user_price: np.ndarray
     weight: np.ndarray
+    cell: np.ndarray
 
 
 class SmoothedDual:
@@ -58,52 +122,56 @@ class SmoothedDual:
 
     Parameters
     ----------
-    candidates : Candidates
+    drawn : Drawn
         P pairs of m user-states.
-    capacity : ndarray of int64 (m,)
-    minimum, maximum : ndarray of float64 (n,)
-        L and U; fractions when the states are a sample.
+    contacts : Contacts
+    bounded : Bounded
     epsilon : float
         Temperature, in units of the scores.
     """
 
-    def __init__(
-        self,
-        candidates: Candidates,
-        capacity: np.ndarray,
-        minimum: np.ndarray,
-        maximum: np.ndarray,
-        epsilon: float,
-    ) -> None:
-        self.candidates = candidates
-        self.capacity = capacity
-        self.minimum, self.maximum = minimum, maximum
-        self.epsilon = epsilon
-        self.ceiling = (len(minimum) + 1) * float(candidates.value.max(initial=0.0))
-        """No price lies beyond it: an augmenting path changes each item at most once. Where promises clash D has no
-        minimum, and the steps would go on for ever."""
+    def __init__(self, drawn: Drawn, contacts: Contacts, bounded: Bounded, epsilon: float) -> None:
+        self.drawn, self.contacts, self.bounded, self.epsilon = drawn, contacts, bounded, epsilon
+        self.room = contacts.capacity - drawn.sure_load
+        self.users = contacts.states_of_users() if contacts.capped else None
 
-    def at(self, boost: np.ndarray, user_price: np.ndarray) -> Point:
-        """F, exposures and weights at b; ``user_price`` is where the search for u starts. O(P)."""
-        c = self.candidates
-        exposure, weight = np.zeros(len(boost)), np.zeros(len(c.item))
+    def at(self, prices: np.ndarray, user_price: np.ndarray) -> Point:
+        """F, exposures and weights; ``user_price`` is where the search for u starts. O(P)."""
+        c, drawn, eps = self.drawn.pairs, self.drawn, self.epsilon
+        boost = self.bounded.boost(prices)
         user_price = user_price.copy()
-        total = _smoothed(c.row_ptr, c.item, c.value, boost, self.epsilon, self.capacity, user_price, exposure, weight)
-        promised = self.minimum @ np.maximum(boost, 0.0) - self.maximum @ np.maximum(-boost, 0.0)
-        return Point(boost, total - promised, exposure, user_price, weight)
+        _solve_states(c.row_ptr, c.item, c.value, boost, eps, self.room, user_price)
+        cell = np.where(user_price > 0, np.arange(c.states), -1)
+        cap_price = np.zeros(len(self.contacts.user_cap))
+        if self.users is not None:
+            _solve_users(
+                *self.users, self.contacts.user_cap, c.row_ptr, c.item, c.value, boost, eps, user_price, cap_price, cell
+            )
+        exposure, weight = drawn.sure_exposure.copy(), np.zeros(len(c.item))
+        total = _totals(c.row_ptr, c.item, c.value, boost, eps, user_price, exposure, weight)
+        total += drawn.sure_value + float(drawn.sure_exposure @ boost)
+        if self.users is None:
+            total += float(self.room @ user_price)
+        else:
+            share = cap_price[self.contacts.user]
+            total += float(self.room @ (user_price - share)) + float(self.contacts.user_cap @ cap_price)
+        value = total - self.bounded.promised(prices)
+        return Point(prices, value, self.bounded.exposure(exposure), user_price, weight, cell)
 
     def gradient(self, point: Point) -> np.ndarray:
-        """The subgradient of least size, (n,): 0 where b = 0 and the exposure lies between L and U."""
-        over, under = point.exposure - self.minimum, point.exposure - self.maximum
+        """The subgradient of least size, (n + r,): 0 where p = 0 and the exposure lies between L and U."""
+        over, under = point.exposure - self.bounded.lower, point.exposure - self.bounded.upper
         at_kink = np.where(over < 0, over, np.where(under > 0, under, 0.0))
-        return np.where(point.boost > 0, over, np.where(point.boost < 0, under, at_kink))
+        return np.where(point.prices > 0, over, np.where(point.prices < 0, under, at_kink))
 
     def missed(self, point: Point) -> float:
-        """Σ |gradient| as a share of the exposures that the promises fix."""
-        gradient = self.gradient(point)
-        fixed = np.where(point.boost > 0, self.minimum, np.where(point.boost < 0, self.maximum, 0.0))
-        fixed = np.where((fixed == 0) & (gradient != 0), np.maximum(self.minimum, point.exposure), fixed)
-        return float(np.abs(gradient).sum() / max(fixed.sum(), 1.0))
+        """Σ |gradient| as a share of what the promises fix; of items, or of the row that is furthest off."""
+        gradient, lower, n = self.gradient(point), self.bounded.lower, self.bounded.items
+        fixed = np.where(point.prices > 0, lower, np.where(point.prices < 0, self.bounded.upper, 0.0))
+        fixed = np.where((fixed == 0) & (gradient != 0), np.maximum(lower, point.exposure), fixed)
+        items = float(np.abs(gradient[:n]).sum() / max(fixed[:n].sum(), 1.0))
+        rows = np.abs(gradient[n:]) / np.maximum(fixed[n:], self.bounded.unit)
+        return max(items, float(rows.max(initial=0.0)))
 
     def minimise(self, start: Point, tolerance: float, reach: float, steps: int = 15) -> Point:
         """Projected Newton steps until the promises are met to ``tolerance``, or prices have moved by ``reach``.
@@ -113,7 +181,7 @@ class SmoothedDual:
         point = start
         for _ in range(steps):
             gradient = self.gradient(point)
-            move = point.boost - start.boost
+            move = self.bounded.boost(point.prices) - self.bounded.boost(start.prices)
             if self.missed(point) <= tolerance or np.abs(move - np.median(move)).max() > reach:
                 break
             following = self._step(point, gradient)
@@ -128,83 +196,122 @@ class SmoothedDual:
         Where promises take nearly all places, D hardly bends along a common move of all prices and the damped step is
         far too short: it is doubled as long as the slope has not fallen to half.
         """
-        direction = self._newton_direction(point, gradient)
+        direction = self.newton_direction(point, gradient)
         length, following = 1.0, None
         for _ in range(8):
-            boost = self._project(point.boost, point.boost + length * direction, gradient)
-            trial = self.at(boost, point.user_price)
-            if trial.value <= point.value + 1e-4 * float(gradient @ (boost - point.boost)):
+            prices = _project(point.prices, point.prices + length * direction, gradient)
+            trial = self.at(prices, point.user_price)
+            if trial.value <= point.value + 1e-4 * float(gradient @ (prices - point.prices)):
                 following = trial
                 break
             length *= 0.4
         slope = float(gradient @ direction)
         while following is not None and length >= 1.0 and float(self.gradient(following) @ direction) < 0.5 * slope:
             length *= 2.0
-            boost = self._project(point.boost, point.boost + length * direction, gradient)
-            trial = self.at(boost, following.user_price)
+            if length > FARTHEST:
+                break
+            prices = _project(point.prices, point.prices + length * direction, gradient)
+            trial = self.at(prices, following.user_price)
             if trial.value >= following.value:
                 break
             following = trial
         return following
 
-    def _project(self, before: np.ndarray, after: np.ndarray, gradient: np.ndarray) -> np.ndarray:
-        """A boost does not change its sign within one step: b = 0 is where a promise begins to bind."""
-        positive = (before > 0) | ((before == 0) & (gradient < 0))
-        low, high = np.where(positive, 0.0, -self.ceiling), np.where(positive, self.ceiling, 0.0)
-        out: np.ndarray = np.clip(after, low, high)
-        return out
-
-    def _newton_direction(self, point: Point, gradient: np.ndarray) -> np.ndarray:
+    def newton_direction(self, point: Point, gradient: np.ndarray) -> np.ndarray:
         """−H⁻¹g by conjugate gradients with a diagonal preconditioner, at most 8 ε an item from their common move."""
-        c = self.candidates
-        ptr, item, weight, inverse_sum = _contested(c.row_ptr, c.item, point.weight, point.user_price)
-        n = len(gradient)
-        diagonal = np.bincount(c.item, point.weight, minlength=n)
-        scale = _hessian_diagonal(ptr, item, weight, inverse_sum, diagonal)
-        damping = 1e-3 * float(np.median(scale)) + 1e-6
+        n, bounded = self.bounded.items, self.bounded
+        hessian = Hessian(self, point)
+        scale = hessian.diagonal
+        least = 1e-3 * float(np.median(scale[:n])) + 1e-6
+        damping = np.concatenate([np.full(n, least), least * bounded.unit**2])
         free = (gradient != 0.0).astype(float)
         residual = -gradient * self.epsilon
-        x, z = np.zeros(n), residual / (scale + damping) * free
+        x, z = np.zeros(len(gradient)), residual / (scale + damping) * free
         p, rz = z.copy(), float(residual @ z)
         target = 1e-3 * rz
-        product = np.empty(n)
-        for _ in range(40):
+        for _ in range(40 + 4 * len(bounded.unit)):
             if rz <= target or rz <= 0.0:
                 break
-            _hessian_product(ptr, item, weight, inverse_sum, diagonal, p, product)
-            q = (product + damping * p) * free
+            q = (hessian @ p + damping * p) * free
             a = rz / float(p @ q)
             x += a * p
             residual = residual - a * q
             z = residual / (scale + damping) * free
             rz, previous = float(residual @ z), rz
             p = z + rz / previous * p
-        common = float(np.median(x[free > 0]))  # prices that move together contest no other pairs
-        direction: np.ndarray = (common + np.clip(x - common, -8 * self.epsilon, 8 * self.epsilon)) * free
-        return direction
+        moved = x[:n][free[:n] > 0]
+        common = float(np.median(moved)) if len(moved) else 0.0  # prices that move together contest no other pairs
+        longest = LONGEST * self.epsilon
+        direction = np.concatenate(
+            [
+                common + np.clip(x[:n] - common, -longest, longest),
+                np.clip(x[n:], -2 * longest / bounded.unit, 2 * longest / bounded.unit),
+            ]
+        )
+        out: np.ndarray = direction * free
+        return out
+
+
+class Hessian:
+    """ε times the Hessian of F in the prices, as a product with vectors."""
+
+    def __init__(self, dual: SmoothedDual, point: Point) -> None:
+        c = dual.drawn.pairs
+        self.bounded = dual.bounded
+        cells = c.states + len(dual.contacts.user_cap)
+        self.parts: tuple[Any, ...] = _contested(c.row_ptr, c.item, point.weight, point.cell, cells)
+        self.plain = np.bincount(c.item, point.weight, minlength=self.bounded.items)
+        ptr, item, weight, cell, inverse_sum = self.parts
+        items = _hessian_diagonal(ptr, item, weight, cell, inverse_sum, self.plain)
+        squared = self.bounded.weights.multiply(self.bounded.weights) @ items if len(self.bounded.unit) else np.empty(0)
+        self.diagonal = np.concatenate([items, squared])
+
+    def __matmul__(self, prices: np.ndarray) -> np.ndarray:
+        ptr, item, weight, cell, inverse_sum = self.parts
+        v = self.bounded.boost(prices)
+        return self.bounded.exposure(_hessian_product(ptr, item, weight, cell, inverse_sum, self.plain, v))
+
+
+def _project(before: np.ndarray, after: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+    """A price does not change its sign within one step: p = 0 is where a promise begins to bind."""
+    positive = (before > 0) | ((before == 0) & (gradient < 0))
+    out: np.ndarray = np.where(positive, np.maximum(after, 0.0), np.minimum(after, 0.0))
+    return out
 
 
 @njit(cache=True, nogil=True)
-def _smoothed(row_ptr, item, value, boost, eps, capacity, user_price, exposure, weight):  # type: ignore[no-untyped-def]
-    """Solve Σ π = K for every u (safeguarded Newton) and add up F, exposures and weights."""
-    total = 0.0
+def _filled(first, last, item, value, boost, eps, u):  # type: ignore[no-untyped-def]
+    """(Σ π, Σ π(1 − π)) of a state's candidates at threshold u."""
+    filled, slope = 0.0, 0.0
+    for p in range(first, last):
+        t = (value[p] + boost[item[p]] - u) / eps
+        if t > REACH:
+            filled += 1.0
+        elif t > -REACH:
+            q = 1.0 / (1.0 + math.exp(-t))
+            filled += q
+            slope += q * (1.0 - q)
+    return filled, slope
+
+
+@njit(cache=True, nogil=True)
+def _solve_states(row_ptr, item, value, boost, eps, room, user_price):  # type: ignore[no-untyped-def]
+    """Solve Σ π = K for every u (safeguarded Newton); ``user_price`` is where it starts and what it finds."""
     for x in range(len(row_ptr) - 1):
         first, last = row_ptr[x], row_ptr[x + 1]
-        room = float(capacity[x])
+        if last - first <= room[x]:  # all of them are taken; u lies below them where others were left out
+            lowest = user_price[x]
+            for p in range(first, last):
+                lowest = min(lowest, value[p] + boost[item[p]])
+            user_price[x] = max(lowest - REACH * eps, 0.0) if user_price[x] > 0.0 else 0.0
+            continue
+        places = float(room[x])
         low, high = 0.0, np.inf
         u = user_price[x]
         for _ in range(80):
-            filled, slope = 0.0, 0.0
-            for p in range(first, last):
-                t = (value[p] + boost[item[p]] - u) / eps
-                if t > REACH:
-                    filled += 1.0
-                elif t > -REACH:
-                    q = 1.0 / (1.0 + math.exp(-t))
-                    filled += q
-                    slope += q * (1.0 - q)
-            surplus = filled - room
-            if abs(surplus) <= 1e-7 * room:
+            filled, slope = _filled(first, last, item, value, boost, eps, u)
+            surplus = filled - places
+            if abs(surplus) <= 1e-7 * places:
                 break
             if surplus > 0.0:
                 low = u
@@ -225,8 +332,59 @@ def _smoothed(row_ptr, item, value, boost, eps, capacity, user_price, exposure, 
                 break
             u = following
         user_price[x] = u
-        total += room * u
-        for p in range(first, last):
+
+
+@njit(cache=True, nogil=True)
+def _solve_users(  # type: ignore[no-untyped-def]
+    ptr, states, cap, row_ptr, item, value, boost, eps, user_price, cap_price, cell
+):
+    """Raise thresholds to a common w where the states of a user take more than her cap together."""
+    m = len(row_ptr) - 1
+    for g in range(len(cap)):
+        low, high, w = 0.0, 0.0, 0.0
+        for _ in range(200):
+            filled, slope = 0.0, 0.0
+            for i in range(ptr[g], ptr[g + 1]):
+                x = states[i]
+                f, s = _filled(row_ptr[x], row_ptr[x + 1], item, value, boost, eps, max(user_price[x], w))
+                filled += f
+                if w >= user_price[x]:
+                    slope += s
+            surplus = filled - cap[g]
+            if surplus <= 1e-7 * max(cap[g], 1) and (w == 0.0 or surplus >= -1e-7 * max(cap[g], 1)):
+                break
+            if surplus > 0.0:
+                low = w
+                if high == 0.0:
+                    following = w + max(eps, w) if slope <= 1e-12 else w + max(eps * surplus / slope, 0.1 * eps)
+                elif slope > 1e-12:
+                    following = w + eps * surplus / slope
+                else:
+                    following = 0.5 * (low + high)
+            else:
+                high = w
+                following = w + eps * surplus / slope if slope > 1e-12 else 0.5 * (low + high)
+            if high > 0.0 and (following <= low or following >= high):
+                following = 0.5 * (low + high)
+            if following == w or (cap[g] == 0 and following > 1e6 * (1.0 + eps)):
+                break
+            w = following
+        cap_price[g] = w
+        if w > 0.0:
+            for i in range(ptr[g], ptr[g + 1]):
+                x = states[i]
+                if w >= user_price[x]:
+                    user_price[x] = w
+                    cell[x] = m + g
+
+
+@njit(cache=True, nogil=True)
+def _totals(row_ptr, item, value, boost, eps, user_price, exposure, weight):  # type: ignore[no-untyped-def]
+    """ε Σ softplus((λ + e − u) / ε); exposures and weights are added up in place."""
+    total = 0.0
+    for x in range(len(row_ptr) - 1):
+        u = user_price[x]
+        for p in range(row_ptr[x], row_ptr[x + 1]):
             t = (value[p] + boost[item[p]] - u) / eps
             if t > REACH:
                 exposure[item[p]] += 1.0
@@ -241,8 +399,8 @@ def _smoothed(row_ptr, item, value, boost, eps, capacity, user_price, exposure, 
 
 
 @njit(cache=True, nogil=True)
-def _contested(row_ptr, item, weight, user_price):  # type: ignore[no-untyped-def]
-    """Pairs with weight, by state; 1 / Σ w of every state whose capacity binds (0 elsewhere)."""
+def _contested(row_ptr, item, weight, cell, cells):  # type: ignore[no-untyped-def]
+    """Pairs with weight, by state; the cell of every state; 1 / Σ w of every cell."""
     m = len(row_ptr) - 1
     size = 0
     for p in range(len(weight)):
@@ -250,39 +408,46 @@ def _contested(row_ptr, item, weight, user_price):  # type: ignore[no-untyped-de
     ptr = np.zeros(m + 1, np.int64)
     items = np.empty(size, np.int32)
     weights = np.empty(size)
-    inverse_sum = np.zeros(m)
+    total = np.zeros(cells)
     k = 0
     for x in range(m):
-        total = 0.0
         for p in range(row_ptr[x], row_ptr[x + 1]):
             if weight[p] > NEGLIGIBLE:
                 items[k] = item[p]
                 weights[k] = weight[p]
-                total += weight[p]
+                if cell[x] >= 0:
+                    total[cell[x]] += weight[p]
                 k += 1
         ptr[x + 1] = k
-        if user_price[x] > 0.0 and total > 0.0:
-            inverse_sum[x] = 1.0 / total
-    return ptr, items, weights, inverse_sum
+    inverse_sum = np.where(total > 0.0, 1.0 / np.where(total > 0.0, total, 1.0), 0.0)
+    return ptr, items, weights, cell, inverse_sum
 
 
 @njit(cache=True, nogil=True)
-def _hessian_diagonal(ptr, item, weight, inverse_sum, diagonal):  # type: ignore[no-untyped-def]
+def _hessian_diagonal(ptr, item, weight, cell, inverse_sum, diagonal):  # type: ignore[no-untyped-def]
     out = diagonal.copy()
     for x in range(len(ptr) - 1):
-        for p in range(ptr[x], ptr[x + 1]):
-            out[item[p]] -= weight[p] * weight[p] * inverse_sum[x]
+        if cell[x] >= 0:
+            for p in range(ptr[x], ptr[x + 1]):
+                out[item[p]] -= weight[p] * weight[p] * inverse_sum[cell[x]]
     return np.maximum(out, 0.0)
 
 
 @njit(cache=True, nogil=True)
-def _hessian_product(ptr, item, weight, inverse_sum, diagonal, v, out):  # type: ignore[no-untyped-def]
-    out[:] = diagonal * v
-    for x in range(len(ptr) - 1):
-        if inverse_sum[x] > 0.0:
+def _hessian_product(ptr, item, weight, cell, inverse_sum, diagonal, v):  # type: ignore[no-untyped-def]
+    out = diagonal * v
+    m = len(ptr) - 1
+    common = np.zeros(len(inverse_sum))
+    for x in range(m):
+        if cell[x] >= 0:
             s = 0.0
             for p in range(ptr[x], ptr[x + 1]):
                 s += weight[p] * v[item[p]]
-            s *= inverse_sum[x]
+            common[cell[x]] += s
+    common *= inverse_sum
+    for x in range(m):
+        if cell[x] >= 0:
+            s = common[cell[x]]
             for p in range(ptr[x], ptr[x + 1]):
                 out[item[p]] -= weight[p] * s
+    return out

@@ -1,0 +1,238 @@
+"""Prices near the optimum: Newton on the smoothed dual at falling temperatures, on samples first.
+
+High temperatures are told well enough by few states. The last ones see all states, but only the pairs close to their
+state's threshold, so a pass over the scores draws them and a few Newton steps settle them.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from rim_core.planning.candidates import top_value
+from rim_core.planning.passes import alone, draw
+from rim_core.planning.smoothing import Bounded, SmoothedDual
+from rim_core.progress import Progress
+
+if TYPE_CHECKING:
+    from rim_core.planning.candidates import Contacts
+    from rim_core.progress import Callback
+    from rim_core.scores import Scores
+
+log = logging.getLogger(__name__)
+
+HOTTEST, WARM, COLDEST, COOLING = 0.3, 0.05, 3e-4, 0.4
+"""Temperatures ε as shares of the typical price: the first, the first after a warm start, the last; their ratio."""
+SAMPLES = ((1_500_000, 0.03), (5_000_000, 0.012), (16_000_000, 0.006))
+"""Pairs of a sample of the user-states, and the temperature (in typical prices) down to which it tells enough."""
+REHEATING, REHEATING_ENDS, UNSETTLED = 4.0, 100.0, 0.3
+"""Factor and end (in typical prices) of going back to higher temperatures, and the missed share that calls for it."""
+SETTLED, SETTLED_LAST, LAST, REDRAWS = 0.02, 0.005, 3e-3, 4
+"""Missed share that is good enough at a temperature, and at those below LAST (in typical prices); how often candidates
+are drawn to get there."""
+WIDTH = 12.0
+"""Pairs this many ε below (or above) their state's threshold are left out of a Newton step: π is 0 (or 1) to 1e-5."""
+PART = 0.2
+"""Part of the gap that is aimed at below which a further temperature is not worth its passes."""
+FAR, STRAIGHTENED = 0.02, 20_000_000
+"""Share of its promise by which an item is far from it, and how many pairs are looked at to mend that."""
+FEWEST = 4.0
+"""Deliveries of a typical promise that a sample has to hold to give first prices."""
+
+
+@dataclass
+class Level:
+    """(A sample of) the user-states, and the smoothed dual on them.
+
+    Attributes
+    ----------
+    guess : ndarray (m,)
+        Thresholds found last.
+    """
+
+    scores: Scores
+    contacts: Contacts
+    bounded: Bounded
+    guess: np.ndarray | None = field(default=None, repr=False)
+
+    @classmethod
+    def sample(cls, scores: Scores, contacts: Contacts, bounded: Bounded, pairs: int, seed: int) -> Level:
+        """Some states at random (all states of some users where users have caps)."""
+        m, n = scores.shape
+        size = min(m, max(256, pairs // n))
+        if size == m:
+            return cls(scores, contacts, bounded)
+        rng = np.random.default_rng(seed)
+        if contacts.capped:
+            users = len(contacts.user_cap)
+            order = rng.permutation(users)[contacts.user]
+            rows = np.sort(np.argsort(order, kind="stable")[:size])
+            rows = np.flatnonzero(order <= order[rows].max())
+        else:
+            rows = np.sort(rng.permutation(m)[:size])
+        return cls(scores.take(rows), contacts.take(rows), bounded.scaled(len(rows) / m))
+
+    def settle(
+        self, prices: np.ndarray, epsilon: float, tolerance: float, *, first: bool
+    ) -> tuple[np.ndarray, float, float]:
+        """Minimise the smoothed dual at one temperature: (prices, share of the promises still missed, F)."""
+        width = np.inf if first else WIDTH * epsilon
+        missed = value = np.inf
+        for _ in range(REDRAWS):
+            drawn = draw(
+                self.scores, self.bounded.boost(prices), width, self.contacts.capacity,
+                guess=self.guess, leave_sure=not (first or self.contacts.capped),
+            )  # fmt: skip
+            dual = SmoothedDual(drawn, self.contacts, self.bounded, epsilon)
+            point = dual.minimise(dual.at(prices, drawn.threshold), tolerance=tolerance / 2, reach=width)
+            prices, missed, value = point.prices, dual.missed(point), point.value
+            self.guess = point.user_price
+            log.info("ε %.3g: %d candidates, F %.8g, missed %.4f", epsilon, len(drawn.pairs.item), point.value, missed)
+            if first or missed <= tolerance:
+                break
+        return prices, missed, value
+
+
+@dataclass(frozen=True, eq=False)
+class NearPrices:
+    """What Newton found.
+
+    Attributes
+    ----------
+    prices : ndarray (n + r,)
+    level : float
+        Typical size of a price; 0 where scores are 0.
+    epsilon : float
+        The last temperature.
+    guess : ndarray (m,) or None
+        Thresholds to expect.
+    """
+
+    prices: np.ndarray
+    level: float
+    epsilon: float
+    guess: np.ndarray | None
+
+
+def newton_prices(
+    scores: Scores,
+    contacts: Contacts,
+    bounded: Bounded,
+    start: np.ndarray | None,
+    *,
+    seed: int,
+    callback: Callback,
+    gap: float,
+    coldest: float = COLDEST,
+) -> NearPrices:
+    """Prices near their optimum; it is cooled until a further step gains less than a part of ``gap``."""
+    levels = [(Level.sample(scores, contacts, bounded, pairs, seed), until) for pairs, until in SAMPLES]
+    everything = Level(scores, contacts, bounded)
+    levels.append((everything, 0.0))
+    alone, level = _first_prices(_enough(levels))
+    prices = alone if start is None else bounded.sensible(start)
+    if level == 0.0:
+        return NearPrices(prices, level, 0.0, None)
+    hottest = epsilon = level * (HOTTEST if start is None else WARM)
+    coldest *= level
+    before = np.inf
+    while True:
+        share = np.log(hottest / epsilon) / np.log(hottest / coldest)
+        callback(Progress("finding prices", 0.1 + 0.5 * float(np.clip(share, 0, 1)), 1.0))
+        at = next(one for one, until in levels if epsilon > until * level)
+        first = epsilon == hottest
+        tolerance = SETTLED if epsilon > LAST * level else SETTLED_LAST
+        prices, missed, value = at.settle(prices, epsilon, tolerance, first=first)
+        if first and missed > UNSETTLED and epsilon < REHEATING_ENDS * level:  # the prices are far from here
+            hottest = epsilon = REHEATING * epsilon
+            continue
+        if epsilon <= coldest or (at is everything and missed <= SETTLED_LAST and before - value <= gap * PART * value):
+            return NearPrices(_straightened(everything, prices), level, epsilon, everything.guess)
+        before = value if at is everything else np.inf
+        epsilon = max(epsilon * COOLING, coldest * 0.99)
+
+
+def _straightened(level: Level, prices: np.ndarray) -> np.ndarray:
+    """Prices of the few items that Newton left far from their promise, as they are where nothing else moves.
+
+    An item that hardly any state wants has no pairs near the thresholds: Newton does not see where it would have some.
+    """
+    bounded, n = level.bounded, level.bounded.items
+    drawn = draw(level.scores, bounded.boost(prices), 0.0, level.contacts.capacity, guess=level.guess)
+    _, exposure = top_value(drawn.pairs, bounded.boost(prices), level.contacts)
+    own = prices[:n]
+    aim = np.where((own > 0) | ((own == 0) & (exposure < bounded.lower[:n])), bounded.lower[:n], bounded.upper[:n])
+    aim = np.where((own == 0) & (exposure >= bounded.lower[:n]) & (exposure <= bounded.upper[:n]), exposure, aim)
+    off = np.abs(exposure - aim)
+    items = np.flatnonzero(off > np.maximum(1.0, FAR * aim))
+    items = items[np.argsort(-off[items], kind="stable")][: max(1, STRAIGHTENED // max(len(drawn.threshold), 1))]
+    if not len(items):
+        return prices
+    log.info("%d items stand alone", len(items))
+    boost = alone(
+        level.scores, bounded.boost(prices) - own, drawn.threshold, level.contacts.capacity, items,
+        aim[items].astype(np.int64),
+    )  # fmt: skip
+    prices = prices.copy()
+    prices[items] = np.where(np.isnan(boost), own[items], boost)
+    return bounded.sensible(prices)
+
+
+def _enough(levels: list[tuple[Level, float]]) -> Level:
+    """The smallest sample in which a typical promise is a few deliveries."""
+    for one, _ in levels[:-1]:
+        n = one.bounded.items
+        limits = np.concatenate([one.bounded.lower[:n][one.bounded.lower[:n] > 0], one.bounded.upper[:n]])
+        limits = limits[np.isfinite(limits)]
+        if not len(limits) or np.median(limits) >= FEWEST:
+            return one
+    return levels[-2][0]
+
+
+def _first_prices(level: Level) -> tuple[np.ndarray, float]:
+    """What each promise would cost alone, and what they cost together, roughly.
+
+    Returns
+    -------
+    prices : ndarray (n + r,)
+        The item's L-th (or U-th) best λ − u, as a boost: right if no other promise moved. 0 for groups and budgets.
+    level : float
+        Typical size of a price: the median of these, or the value of the last place that has to give way when the
+        promises take the cheapest places of the TopK assignment; the mean place where neither tells; 0 for scores of 0.
+    """
+    scores, bounded, capacity = level.scores, level.bounded, level.contacts.capacity
+    m, n = scores.shape
+    lower, upper = bounded.lower, bounded.upper
+    most = max(1, min(int(capacity.max(initial=0)), n))
+    margins = np.empty((n, m), np.float32)
+    exposure = np.zeros(n)
+    places = []
+    for start, stop, z in scores.blocks():
+        best, column = torch.topk(z, most, dim=1)
+        room = torch.from_numpy(capacity[start:stop, None]).to(z.device)
+        best = best.clamp(min=0.0)
+        filled = torch.arange(most, device=z.device)[None, :] < room
+        places.append(best[filled].cpu().numpy())
+        exposure += torch.bincount(column[filled & (best > 0)], minlength=n).cpu().numpy()
+        margins[:, start:stop] = (z - best.gather(1, (room - 1).clamp(min=0))).T.cpu().numpy()
+    prices = np.zeros(len(lower))
+    for y in np.flatnonzero((exposure < lower[:n]) | (exposure > upper[:n])):
+        short = exposure[y] < lower[y]
+        place = min(max(int(np.ceil(lower[y] if short else upper[y])), 1), m)
+        reached = -np.partition(-margins[y], place - 1)[place - 1]
+        if np.isfinite(reached):
+            prices[y] = max(-reached, 0.0) if short else min(-reached, 0.0)
+    moved = np.abs(prices[prices != 0.0])
+    typical = float(np.median(moved)) if len(moved) else 0.0
+    value = np.sort(np.concatenate(places))
+    rows = bounded.exposure(exposure)
+    missing = int(np.maximum(lower - rows, 0.0)[:n].sum() + (np.maximum(lower - rows, 0.0)[n:] / bounded.unit).sum())
+    if missing:
+        typical = max(typical, float(value[min(missing, len(value)) - 1]))
+    if typical == 0.0 and len(value):  # nothing binds on this sample, or only what limits several items
+        typical = float(value.mean())
+    return prices, typical

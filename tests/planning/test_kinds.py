@@ -1,0 +1,110 @@
+"""Every kind of promise against the linear program, and against its own words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from rim_core.datasets.log import EventLog
+from rim_core.datasets.states import UserStates
+from rim_core.planning import Budget, Constraints, DualPlanner, Group, linear_program
+from rim_core.scores import Scores
+
+USERS, STATES, ITEMS = 12, 30, 9
+
+
+def log_of_shop() -> EventLog:
+    rng = np.random.default_rng(0)
+    events = pd.DataFrame(
+        {
+            "user_id": [f"u{i % USERS}" for i in range(200)],
+            "item_id": [f"i{i % ITEMS}" for i in range(200)],
+            "timestamp": pd.Timestamp("2024-01-01", tz="UTC") + pd.to_timedelta(rng.uniform(0, 30, 200), unit="D"),
+        }
+    )
+    users = pd.DataFrame({"tier": ["gold", "plain", "plain"] * 4}, index=[f"u{i}" for i in range(USERS)])
+    items = pd.DataFrame({"brand": list("aaabbbccc")}, index=[f"i{i}" for i in range(ITEMS)])
+    return EventLog.from_frame(events, users=users, items=items)
+
+
+LOG = log_of_shop()
+
+
+def make_scores(seed: int) -> Scores:
+    """Some users have several states, on different days; popular items, active users, some pairs forbidden."""
+    rng = np.random.default_rng(seed)
+    user = np.sort(rng.integers(0, USERS, STATES)).astype(np.int32)
+    day = pd.Timestamp("2024-02-01", tz="UTC").value // 1000
+    time = day + rng.integers(0, 14, STATES).astype(np.int64) * 86_400_000_000
+    states = UserStates(LOG, user, time, 86_400_000_000, np.arange(ITEMS, dtype=np.int32))
+    dense = (
+        rng.random((STATES, ITEMS)) ** 2 * rng.choice([0.2, 1.0, 3.0], ITEMS) * (1 + rng.pareto(1.5, STATES))[:, None]
+    )
+    hidden = rng.random(dense.shape) < 0.1
+    hidden[5:7] = False
+    dense[hidden] = -np.inf
+    return Scores.from_dense(dense, states=states)
+
+
+KINDS: dict[str, dict[str, Any]] = {
+    "group minimum": {"groups": [Group("c", where={"brand": "c"}, min_count=30)]},
+    "group maximum": {"groups": [Group("a", where={"brand": "a"}, max_count=6)]},
+    "nested groups": {
+        "groups": [
+            Group("c", where={"brand": "c"}, min_count=16, max_count=20),
+            Group("b and c", where={"brand": ["b", "c"]}, min_count=45),
+            Group("one", items=["i8"], min_count=8),
+        ],
+        "min_exposure_count": 3,
+    },
+    "overlapping groups": {
+        "groups": [Group("left", items=[0, 1, 2, 3], max_count=20), Group("right", items=[3, 4, 5], min_count=25)],
+        "min_exposure_count": 2,
+    },
+    "total": {"max_total": 31, "min_exposure_count": 2},
+    "cap per user": {"max_per_user": 4, "min_exposure_count": 3},
+    "cap and group": {"max_per_user": 4, "groups": [Group("c", where={"brand": "c"}, min_count=14, max_count=15)]},
+    "segments": {"capacity": {"gold": 3, "*": 1}, "segment": "tier", "min_exposure_count": 3},
+    "dates": {
+        "starts": {"i0": "2024-02-05", "i1": "2024-02-10"},
+        "ends": {"i1": "2024-02-12"},
+        "min_exposure_count": 2,
+    },
+    "pairs": {
+        "forced": [("u1", "i3"), (5, "i8"), (6, 7)],
+        "forbidden": [("u2", "i4"), (7, 1)],
+        "contacted": [("u3", "i0"), ("u4", "i0"), ("nobody", "i0")],
+        "min_exposure_count": 3,
+        "max_per_user": 5,
+    },
+    "eligible": {"eligible": {"i5": ["u0", "u1", "u2", "u5"], "i6": ["u7", 3]}, "min_exposure_count": 1},
+    "values": {
+        "value": {"i0": 0.1, "i8": 4.0},
+        "pair_value": [("u1", "i1", 5.0), (2, 2, 0.0)],
+        "min_exposure_count": 3,
+    },
+    "budget": {"budgets": [Budget(24.0, (1.0, 2.0, 0.5) * 3)], "min_exposure_count": 2},
+    "two budgets": {"budgets": [Budget(20.0, {"i0": 3.0, "i1": 1.0, "i4": 2.0}, "a"), Budget(40.0, 1.0, "b")]},
+}
+
+
+def constraints_of(kind: str) -> Constraints:
+    return Constraints(**{"capacity": 2, **KINDS[kind]})
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("seed", range(3))
+def test_the_bound_is_the_linear_program_and_the_promise_is_kept(kind: str, seed: int) -> None:
+    scores, constraints = make_scores(seed), constraints_of(kind)
+    optimum = linear_program(scores, constraints).objective
+    plan = DualPlanner(constraints).fit(scores)
+    certificate = plan.certificate
+    assert certificate.upper_bound >= optimum * (1 - 1e-9)
+    assert certificate.upper_bound == pytest.approx(optimum, rel=1e-6)
+    assert certificate.objective <= optimum * (1 + 1e-9)
+    if kind not in ("overlapping groups", "budget", "two budgets"):
+        assert certificate.feasible, plan.problems
+        assert certificate.objective == pytest.approx(optimum, rel=1e-6)
