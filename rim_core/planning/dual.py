@@ -20,22 +20,26 @@ of them is reported, and as long as it is beyond the promise the promise is tigh
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from rim_core.assignment import Assignment, assignment_matrix
-from rim_core.errors import ScoreError
-from rim_core.planning.candidates import Candidates, Contacts, top_of_candidates
+from rim_core.errors import ConstraintError, ScoreError
+from rim_core.planning.candidates import Candidates, Contacts, top_of_candidates, top_value
+from rim_core.planning.confidence import with_margin
+from rim_core.planning.cutting import cut_down
 from rim_core.planning.feasibility import reachable
 from rim_core.planning.flow import FlowResult, exact_repair
-from rim_core.planning.newton import COLDEST, NearPrices, newton_prices
+from rim_core.planning.newton import NearPrices, newton_prices
+from rim_core.planning.paper import Algorithm1
 from rim_core.planning.passes import draw, dual_value, survey
 from rim_core.planning.plan import Plan, certify
 from rim_core.planning.problem import resolve
 from rim_core.planning.smoothing import Bounded
+from rim_core.planning.trimming import Solution, missed_rows, trim
 from rim_core.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -58,12 +62,8 @@ GAP = 5e-5
 ROUNDS = 8
 NARROW, FURTHER = 3, 10.0
 """How often only items that lack something get further candidates, and how much further (in widths)."""
-FINER = 1e-3
-"""How much colder Newton ends on small instances with promises that the flow does not know."""
 TIGHTENINGS = 8
 """How often what cannot be kept exactly is planned with less than was promised."""
-CLOSE = 1e-9
-"""Share of a limit that is a rounding error."""
 
 
 class DualPlanner:
@@ -77,6 +77,8 @@ class DualPlanner:
         Order in which equal choices are taken.
     gap : float
         Relative gap at which no further repair is tried; the certificate says what was reached.
+    method : "dual" or Algorithm1
+        ``"paper"`` or an :class:`~rim_core.planning.paper.Algorithm1`: the algorithm of the paper, to compare with.
 
     Examples
     --------
@@ -84,12 +86,29 @@ class DualPlanner:
     >>> plan.certificate.gap                                                              # doctest: +SKIP
     """
 
-    def __init__(self, constraints: Constraints, seed: int = 0, gap: float = GAP) -> None:
+    def __init__(
+        self,
+        constraints: Constraints,
+        seed: int = 0,
+        gap: float = GAP,
+        *,
+        method: Literal["dual", "paper"] | Algorithm1 = "dual",
+    ) -> None:
+        if not isinstance(method, Algorithm1) and method not in ("dual", "paper"):
+            raise ConstraintError(f"There is no method {method!r}: use 'dual' or 'paper'.")
         self.constraints = constraints
         self.seed = seed
         self.gap = gap
+        self.method = Algorithm1() if method == "paper" else method
 
-    def fit(self, scores: Scores, *, warm_start: Plan | None = None, callback: Callback = silent) -> Plan:
+    def fit(
+        self,
+        scores: Scores,
+        *,
+        warm_start: Plan | None = None,
+        confidence: float | None = None,
+        callback: Callback = silent,
+    ) -> Plan:
         """Plan these user-states.
 
         Parameters
@@ -97,6 +116,10 @@ class DualPlanner:
         scores : Scores (m, n)
         warm_start : Plan, optional
             A plan of the same items to start from, for example of slightly other promises.
+        confidence : float, optional
+            Probability with which every minimum should be kept where prices meet other states (``plan.assign``): it is
+            planned with a margin, ``plan.margin`` says which and what it costs, and the certificate is about the
+            promises with their margin. No margin is taken without it.
         callback : callable
             Gets :class:`~rim_core.models.base.Progress`; may raise :class:`~rim_core.errors.Cancelled`.
 
@@ -118,13 +141,18 @@ class DualPlanner:
             raise ScoreError(f"There is nothing to plan: {m} user-states and {n} items.")
         if warm_start is not None and not warm_start.assignment.items.equals(scores.item_ids):
             raise ScoreError("warm_start is a plan of other items: plan these from the beginning.")
+        if confidence is not None:
+            return self._surely(scores, confidence, warm_start, callback)
         problem = resolve(scores, self.constraints)
         callback(Progress("reading the scores", 0.0, 1.0))
         found = survey(problem.scores)
         cut = reachable(problem, found)
         task = _Task(cut.problem, found, self.seed, self.gap, callback)
-        start = None if warm_start is None else warm_start.prices_for(cut.problem)
-        solution = task.solve(start, exactly=not cut.problems)
+        if isinstance(self.method, Algorithm1):
+            solution = task.priced(-self.method.prices(problem, seed=self.seed, callback=callback))
+        else:
+            start = None if warm_start is None else warm_start.prices_for(cut.problem)
+            solution = task.solve(start, exactly=not cut.problems)
         assignment = Assignment(
             assignment_matrix(
                 np.concatenate([solution.rows, problem.forced_rows]),
@@ -137,32 +165,18 @@ class DualPlanner:
         callback(Progress("planned", 1.0, 1.0))
         return finished(self.constraints, problem, assignment, solution, cut.problems, self.seed)
 
-
-@dataclass(frozen=True, eq=False)
-class Solution:
-    """Prices and an assignment beside the forced pairs.
-
-    Attributes
-    ----------
-    prices : ndarray (n + r,)
-        Of items, groups and budgets, as boosts.
-    cap_price : ndarray (users,)
-        w.
-    rows, columns : ndarray of int64
-        Assigned pairs.
-    objective : float
-        What they are worth.
-    upper_bound, unconstrained : float
-        The least D seen, and D(0).
-    """
-
-    prices: np.ndarray
-    cap_price: np.ndarray
-    rows: np.ndarray
-    columns: np.ndarray
-    objective: float
-    upper_bound: float
-    unconstrained: float
+    def _surely(self, scores: Scores, confidence: float, warm_start: Plan | None, callback: Callback) -> Plan:
+        """Plan as promised, then with the margin, from there: the difference is what the margin costs."""
+        plain = self.fit(scores, warm_start=warm_start, callback=callback)
+        eligible = survey(plain.problem.scores).eligible + np.bincount(
+            plain.problem.forced_columns, minlength=scores.shape[1]
+        )
+        raised, margin = with_margin(plain.problem, self.constraints, confidence, eligible)
+        planner = DualPlanner(raised, self.seed, self.gap, method=self.method)
+        plan = planner.fit(scores, warm_start=plain, callback=callback)
+        before = plain.certificate.objective
+        cost = max(0.0, 1 - plan.certificate.objective / before) if before > 0 else 0.0
+        return replace(plan, constraints=self.constraints, bounds=plain.bounds, margin=replace(margin, cost=cost))
 
 
 def finished(
@@ -178,8 +192,15 @@ def finished(
     bound = (solution.unconstrained if problems else solution.upper_bound) + problem.forced_value
     certificate, residuals = certify(problem, assignment, objective, bound)
     if not certificate.feasible and not problems:
-        problems = _clashes(problem, assignment) or tuple(residuals.loc[residuals["missed"] > 0, "problem"])
-        certificate, _ = certify(problem, assignment, objective, solution.unconstrained + problem.forced_value)
+        unkept = residuals[residuals["missed"] > 0]
+        problems = (*_clashes(problem, assignment), *unkept["problem"])
+        if (
+            certificate.max_excess > 0
+            or unkept["exact"].any()
+            or (problem.promised.minimum > assignment.exposure).any()
+        ):
+            # what the flow keeps wherever it can be kept: D of promises that cannot be kept falls without end
+            certificate, _ = certify(problem, assignment, objective, solution.unconstrained + problem.forced_value)
     return Plan(
         constraints=constraints,
         item_prices=-Bounded.of(problem.lower, problem.upper, problem.weights).boost(solution.prices) + 0.0,
@@ -228,21 +249,29 @@ class _Task:
             self.bound(prices)
         small = self.small
         if not (exactly or small):
-            drawn = draw(self.scores, self.bounded.boost(prices), 0.0, self.contacts.capacity)
-            chosen, _, cap_price = top_of_candidates(drawn.pairs, self.bounded.boost(prices), self.contacts, self.seed)
-            return self._solution(prices, cap_price, drawn, chosen)
+            return self.priced(prices)
         width, slack = (np.inf, 0.0) if small else (REPAIR_WIDTH * epsilon, min(SLACK * level, epsilon))
+        if small and level > 0.0 and len(prices) > self.fixed:
+            prices = self._cut_down(prices)
         best = self._repair(prices, width, slack)
         if len(self.bounded.lower) > self.fixed:
             best = self._tightened(best, width, slack, level)
         return best
 
+    def priced(self, prices: np.ndarray) -> Solution:
+        """What given prices lead to, as they are."""
+        value, _ = dual_value(self.scores, np.zeros(self.tree.items), self.contacts)
+        self.best_bound = self.unconstrained = value
+        self.bound(prices)
+        boost = self.bounded.boost(prices)
+        drawn = draw(self.scores, boost, 0.0, self.contacts.capacity)
+        chosen, _, cap_price = top_of_candidates(drawn.pairs, boost, self.contacts, self.seed)
+        return self._solution(prices, cap_price, drawn, chosen)
+
     def _newton(self, bounded: Bounded, start: np.ndarray | None) -> NearPrices:
-        colder = FINER if self.small and len(bounded.lower) > self.fixed else 1.0  # here Newton has the last word
         near = newton_prices(
-            self.scores, self.contacts, bounded, start, seed=self.seed, callback=self.callback,
-            gap=self.gap * colder, coldest=COLDEST * colder,
-        )  # fmt: skip
+            self.scores, self.contacts, bounded, start, seed=self.seed, callback=self.callback, gap=self.gap
+        )
         self.guess = near.guess
         return near
 
@@ -302,19 +331,21 @@ class _Task:
         n, first = self.tree.items, self.fixed
         lower, upper = self.bounded.lower.copy(), self.bounded.upper.copy()
         at = best
-        for _ in range(TIGHTENINGS):
-            reached = self.bounded.exposure(np.bincount(at.columns, minlength=n))[first:]
-            short = np.maximum(self.bounded.lower[first:] - reached, 0.0)
-            over = np.maximum(reached - self.bounded.upper[first:] * (1 + CLOSE), 0.0)
-            over[over <= CLOSE * self.bounded.unit[first - n :]] = 0.0
-            if not (short.any() or over.any()) or level == 0.0:
-                return at
-            lower[first:] += short
-            upper[first:] = np.maximum(upper[first:] - over, lower[first:])
-            tighter = Bounded(lower, upper, self.bounded.weights, self.bounded.unit)
-            near = self._newton(tighter, at.prices)
-            self.bound(near.prices)
-            at = self._repair(near.prices, width, slack)
+        for turn in range(TIGHTENINGS):
+            trimmed = trim(at, self.problem, self.bounded)
+            reached = self.bounded.exposure(np.bincount(trimmed.columns, minlength=n))
+            if not missed_rows(self.bounded, reached)[first - n :].any() or level == 0.0:
+                return trimmed
+            reached = self.bounded.exposure(np.bincount(at.columns, minlength=n))
+            off = missed_rows(self.bounded, reached)[first - n :]
+            below = reached[first:] < self.bounded.lower[first:]
+            lower[first:] += np.where(below, off, 0.0)
+            upper[first:] = np.maximum(upper[first:] - np.where(below, 0.0, off), lower[first:])
+            if turn < TIGHTENINGS - 1:
+                tighter = Bounded(lower, upper, self.bounded.weights, self.bounded.unit)
+                near = self._newton(tighter, at.prices)
+                self.bound(near.prices)
+                at = self._repair(near.prices, width, slack)
         return at
 
     def _solution(self, prices: np.ndarray, cap_price: np.ndarray, drawn: Drawn, chosen: np.ndarray) -> Solution:
@@ -329,6 +360,29 @@ class _Task:
             self.best_bound,
             self.unconstrained,
         )
+
+    def _cut_down(self, prices: np.ndarray) -> np.ndarray:
+        """Prices of what the flow does not know, to rounding errors; every pair is a candidate."""
+        at, n = self.fixed, self.tree.items
+        drawn = draw(self.scores, self.bounded.boost(prices), np.inf, self.contacts.capacity)
+        state = {"prices": prices.copy()}
+
+        def evaluate(rows: np.ndarray) -> tuple[float, np.ndarray]:
+            state["prices"] = np.concatenate([state["prices"][:at], rows])
+            result = self._flow(drawn, state["prices"], 0.0, 0)
+            state["prices"] = np.concatenate([result.prices, rows])
+            value, _ = top_value(drawn.pairs, self.bounded.boost(state["prices"]), self.contacts)
+            known = np.concatenate([result.prices, np.zeros(len(rows))])
+            exposure = np.bincount(drawn.pairs.item[result.chosen], minlength=n)
+            return value - self.bounded.promised(known), self.bounded.exposure(exposure)[at:]
+
+        reach = 2.0 * float(drawn.pairs.value.max(initial=0.0)) / self.bounded.unit[at - n :]
+        smallest = self.bounded.weights[at - n :].toarray()
+        smallest = np.where(smallest > 0, smallest, np.inf).min(axis=1)
+        reach = np.where(np.isfinite(smallest), reach * self.bounded.unit[at - n :] / smallest, reach)
+        rows = cut_down(evaluate, prices[at:], self.bounded.lower[at:], self.bounded.upper[at:], reach)
+        evaluate(rows)
+        return state["prices"]
 
     def _repairing(self, turn: int, missing: int) -> None:
         text = (

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rim_core.planning.clash import loosened
+
 if TYPE_CHECKING:
     from rim_core.planning.passes import Survey
     from rim_core.planning.problem import Problem
@@ -53,7 +55,11 @@ def reachable(problem: Problem, survey: Survey) -> Reachable:
             f"{int(np.ceil(promised / states))} items."
         )
         minimum = np.floor(minimum * share).astype(np.int64)
-    return Reachable(replace(problem, minimum=minimum) if problems else problem, tuple(problems))
+    cut = replace(problem, minimum=minimum) if problems else problem
+    if problem.rows:
+        cut, clashes = loosened(cut, np.minimum(problem.maximum, eligible), minimum, places)
+        problems += clashes
+    return Reachable(cut, tuple(problems))
 
 
 def places_of(problem: Problem, room: np.ndarray) -> int:

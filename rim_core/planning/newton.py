@@ -50,6 +50,8 @@ class Level:
 
     Attributes
     ----------
+    rows : ndarray of int64 or None
+        Which states these are; None for all.
     guess : ndarray (m,)
         Thresholds found last.
     """
@@ -57,6 +59,7 @@ class Level:
     scores: Scores
     contacts: Contacts
     bounded: Bounded
+    rows: np.ndarray | None = None
     guess: np.ndarray | None = field(default=None, repr=False)
 
     @classmethod
@@ -74,7 +77,7 @@ class Level:
             rows = np.flatnonzero(order <= order[rows].max())
         else:
             rows = np.sort(rng.permutation(m)[:size])
-        return cls(scores.take(rows), contacts.take(rows), bounded.scaled(len(rows) / m))
+        return cls(scores.take(rows), contacts.take(rows), bounded.scaled(len(rows) / m), rows)
 
     def settle(
         self, prices: np.ndarray, epsilon: float, tolerance: float, *, first: bool
@@ -133,7 +136,7 @@ def newton_prices(
     levels = [(Level.sample(scores, contacts, bounded, pairs, seed), until) for pairs, until in SAMPLES]
     everything = Level(scores, contacts, bounded)
     levels.append((everything, 0.0))
-    alone, level = _first_prices(_enough(levels))
+    alone, level = first_prices(_enough(levels))
     prices = alone if start is None else bounded.sensible(start)
     if level == 0.0:
         return NearPrices(prices, level, 0.0, None)
@@ -193,7 +196,7 @@ def _enough(levels: list[tuple[Level, float]]) -> Level:
     return levels[-2][0]
 
 
-def _first_prices(level: Level) -> tuple[np.ndarray, float]:
+def first_prices(level: Level) -> tuple[np.ndarray, float]:
     """What each promise would cost alone, and what they cost together, roughly.
 
     Returns

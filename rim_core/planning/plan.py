@@ -10,10 +10,14 @@ import numpy as np
 import pandas as pd
 
 from rim_core.errors import ScoreError
+from rim_core.planning.confidence import delivery_intervals
+from rim_core.planning.explain import ItemStory, explain_item, explain_state
 from rim_core.planning.online import online_match
+from rim_core.planning.preview import Preview, Previewer
 
 if TYPE_CHECKING:
     from rim_core.assignment import Assignment
+    from rim_core.planning.confidence import Margin
     from rim_core.planning.constraints import Bounds, Constraints
     from rim_core.planning.problem import Problem
     from rim_core.scores import Scores
@@ -73,6 +77,8 @@ class Plan:
         w of every user with a cap.
     residuals : DataFrame
         name, kind, minimum, maximum, delivered, missed, price, exact: a row a group or budget.
+    margin : Margin or None
+        What ``fit(confidence=...)`` added to the minimum promises; the certificate is about them then.
     """
 
     constraints: Constraints
@@ -86,6 +92,7 @@ class Plan:
     prices: np.ndarray = field(kw_only=True, repr=False)
     cap_prices: np.ndarray = field(kw_only=True, repr=False)
     residuals: pd.DataFrame = field(kw_only=True, repr=False)
+    margin: Margin | None = field(default=None, kw_only=True)
 
     def assign(self, scores: Scores) -> Assignment:
         """Decide for other user-states by the online rule TopK⁺(λ − v), one state at a time.
@@ -106,6 +113,29 @@ class Plan:
             scores, self.item_prices, self.constraints, seed=self.seed, cap_prices=self.user_prices,
             planned=scores is self.problem.given,
         )  # fmt: skip
+
+    @cached_property
+    def _previewer(self) -> Previewer:
+        return Previewer(self)
+
+    def preview(self, constraints: Constraints) -> Preview:
+        """What other promises would come to, about, in well under a second; plan them to be sure.
+
+        The first call prepares a sample of the states; the following ones take a few Newton steps on it.
+        """
+        return self._previewer.preview(constraints)
+
+    def explain_item(self, item: str | int, *, top: int = 10) -> ItemStory:
+        """What an item's promise costs, and who gave way to it (:func:`~rim_core.planning.explain.explain_item`)."""
+        return explain_item(self, item, top=top)
+
+    def explain_state(self, state: int) -> pd.DataFrame:
+        """Why a user-state is shown what it is shown (:func:`~rim_core.planning.explain.explain_state`)."""
+        return explain_state(self, state)
+
+    def delivery_intervals(self, states: int, *, level: float = 0.9, seed: int = 0) -> pd.DataFrame:
+        """What other states will get, with intervals (:func:`~rim_core.planning.confidence.delivery_intervals`)."""
+        return delivery_intervals(self, states, level=level, seed=seed)
 
     @cached_property
     def user_prices(self) -> pd.Series | None:

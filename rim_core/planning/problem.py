@@ -13,7 +13,7 @@ from scipy import sparse
 from rim_core.errors import ConstraintError
 from rim_core.planning.candidates import NO_CAP, Contacts
 from rim_core.planning.flow import Tree
-from rim_core.planning.groups import columns_of
+from rim_core.planning.groups import Budget, Group, columns_of
 from rim_core.planning.restricted import RestrictedScores, Restriction, pair_matrix
 
 if TYPE_CHECKING:
@@ -354,16 +354,18 @@ def _rows(constraints: Constraints, scores: Scores, promised: Bounds, problems: 
     catalogue = None if scores.states is None else scores.states.log.items
     rows = []
     for group in constraints.groups:
-        low, high = group.limits(places, problems)  # type: ignore[union-attr]
+        assert isinstance(group, Group)
+        low, high = group.limits(places, problems)
         weight = np.zeros(n)
-        weight[group.members(scores.item_ids, catalogue, problems)] = 1.0  # type: ignore[union-attr]
-        rows.append(Row(group.name, "group", weight, low, np.inf if high is None else high, False))  # type: ignore[union-attr]
+        weight[group.members(scores.item_ids, catalogue, problems)] = 1.0
+        rows.append(Row(group.name, "group", weight, low, np.inf if high is None else float(high), False))
     if constraints.min_total is not None or constraints.max_total is not None:
-        high = np.inf if constraints.max_total is None else float(constraints.max_total)
-        rows.append(Row("total", "group", np.ones(n), float(constraints.min_total or 0), high, False))
+        most = np.inf if constraints.max_total is None else float(constraints.max_total)
+        rows.append(Row("total", "group", np.ones(n), float(constraints.min_total or 0), most, False))
     for budget in constraints.budgets:
-        costs = budget.per_item(scores.item_ids, problems)  # type: ignore[union-attr]
-        rows.append(Row(budget.name, "budget", costs, 0.0, float(budget.limit), False))  # type: ignore[union-attr]
+        assert isinstance(budget, Budget)
+        costs = budget.per_item(scores.item_ids, problems)
+        rows.append(Row(budget.name, "budget", costs, 0.0, float(budget.limit), False))
     return rows
 
 

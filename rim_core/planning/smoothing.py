@@ -184,13 +184,13 @@ class SmoothedDual:
             move = self.bounded.boost(point.prices) - self.bounded.boost(start.prices)
             if self.missed(point) <= tolerance or np.abs(move - np.median(move)).max() > reach:
                 break
-            following = self._step(point, gradient)
+            following = self._step(point, gradient, reach)
             if following is None:
                 break
             point = following
         return point
 
-    def _step(self, point: Point, gradient: np.ndarray) -> Point | None:
+    def _step(self, point: Point, gradient: np.ndarray, reach: float) -> Point | None:
         """One Newton step, shortened (Armijo) or lengthened along the line; None when nothing is gained any more.
 
         Where promises take nearly all places, D hardly bends along a common move of all prices and the damped step is
@@ -212,7 +212,8 @@ class SmoothedDual:
                 break
             prices = _project(point.prices, point.prices + length * direction, gradient)
             trial = self.at(prices, following.user_price)
-            if trial.value >= following.value:
+            move = self.bounded.boost(prices) - self.bounded.boost(point.prices)
+            if trial.value >= following.value or np.abs(move - np.median(move)).max() > reach:
                 break
             following = trial
         return following
