@@ -244,7 +244,7 @@ def online(options: argparse.Namespace) -> list[Row]:
             kept = float((got.exposure >= count).mean())
             row = {
                 "what": f"online, promise {count}, confidence {confidence}",
-                "measured": f"shortfall {short:.4f}, {100 * kept:.1f} % kept, score {got.objective / offline:.4f} of best",
+                "measured": f"shortfall {short:.4f}, {100 * kept:.1f} % kept, score {got.objective / offline:.4f}",
                 "bar": f"≤ {bar}, ≥ 0.99" if confidence is None else "≥ 88 % kept of 9; the best reachable of 21",
                 "shortfall": short, "kept": kept, "score": got.objective / offline,
             }  # fmt: skip
@@ -324,7 +324,8 @@ def infeasible(options: argparse.Namespace) -> list[Row]:
         problems, cpu, wall = timed(told)
         out.append(
             {
-                "what": f"infeasible: {name}", "measured": f"{cpu:.2f} CPU s ({wall:.2f} s): {(*problems, 'NOT SEEN')[0]}"[:200],
+                "what": f"infeasible: {name}",
+                "measured": f"{cpu:.2f} CPU s ({wall:.2f} s): {(*problems, 'NOT SEEN')[0]}"[:200],
                 "bar": "< 1 s", "cpu": cpu, "problems": list(problems),
             }
         )  # fmt: skip

@@ -163,7 +163,10 @@ class DualPlanner:
             planned=self.constraints.planned(problem.promised),
         )
         callback(Progress("planned", 1.0, 1.0))
-        return finished(self.constraints, problem, assignment, solution, cut.problems, self.seed)
+        return finished(
+            self.constraints, problem, assignment, solution, cut.problems, self.seed,
+            repaired=not isinstance(self.method, Algorithm1),
+        )  # fmt: skip
 
     def _surely(self, scores: Scores, confidence: float, warm_start: Plan | None, callback: Callback) -> Plan:
         """Plan as promised, then with the margin, from there: the difference is what the margin costs."""
@@ -186,6 +189,8 @@ def finished(
     solution: Solution,
     problems: tuple[str, ...],
     seed: int,
+    *,
+    repaired: bool = True,
 ) -> Plan:
     """The plan that a solution makes, with its certificate."""
     objective = solution.objective + problem.forced_value
