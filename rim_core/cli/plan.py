@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import re
+from dataclasses import asdict, fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from rim_core.cli.models import find_model
 from rim_core.cli.output import Output, as_json, examples, table
-from rim_core.errors import InfeasibleError
+from rim_core.errors import ConstraintError, InfeasibleError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from rim_core.planning import Constraints, Group, Plan
     from rim_core.storage import Scenario
 
 
@@ -49,6 +54,17 @@ SHARE = Share()
 @click.option("--max-exposure", type=SHARE, help="β′, largest share of the user-states any item may get.")
 @click.option("--min-count", type=click.IntRange(0), help="The minimum in user-states.")
 @click.option("--max-count", type=click.IntRange(0), help="The maximum in user-states.")
+@click.option(
+    "--group", "groups", multiple=True, metavar="RULE", help="'brand=PEPSI >= 5%', 'all <= 4000'; repeatable."
+)
+@click.option("--max-per-user", type=click.IntRange(0), help="Items per user over all her states.")
+@click.option("--budget", type=click.FloatRange(0), help="Largest number of deliveries, or of cost (see --promises).")
+@click.option(
+    "--promises",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="JSON file with further promises, named as in Constraints: groups, budgets, starts, forbidden, value, …",
+)
+@click.option("--confidence", type=click.FloatRange(0.5, 1, max_open=True), help="Keep minimums with this probability.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Order of equal choices.")
 @click.option("--name", help="What the plan is called.")
 @click.option("--best-effort", is_flag=True, help="Keep a plan whose promises cannot all be kept.")
@@ -67,33 +83,38 @@ def plan(out: Output, /, model: str | None, listing: bool, **asked: Any) -> None
     if model is None:
         raise click.UsageError("Name a model (see `rim models list`), or give --list.")
     from rim_core.cli.walk import dearest_promises, keep_plan, scored
-    from rim_core.planning import Constraints, DualPlanner
+    from rim_core.planning import DualPlanner
     from rim_core.progress import Progress
 
-    constraints = Constraints(
-        capacity=asked["capacity"],
-        min_exposure=asked["min_exposure"],
-        max_exposure=asked["max_exposure"],
-        min_exposure_count=asked["min_count"],
-        max_exposure_count=asked["max_count"],
-    )
+    constraints = wished(asked)
+    asked["capacity"] = constraints.capacity if isinstance(constraints.capacity, int) else "by segment"
     with out.workspace() as workspace, out.meter() as meter:
         info = find_model(workspace, model, asked["dataset"])
         meter(Progress(f"scoring with {info.name}", 0.0, 1.0))
         source = scored(workspace, info)
-        made = DualPlanner(constraints, seed=asked["seed"]).fit(source.calibration, callback=meter)
+        made = DualPlanner(constraints, seed=asked["seed"]).fit(
+            source.calibration, confidence=asked["confidence"], callback=meter
+        )
         meter.end()
         if made.problems and not asked["best_effort"]:
             raise InfeasibleError([*made.problems, "Nothing was kept; --best-effort keeps what comes closest."])
         scenario = keep_plan(workspace, source, made, asked["name"] or describe(asked), None)
         dearest = dearest_promises(workspace, scenario.id)
-    document = {**scenario_document(scenario), "problems": made.problems, "most_expensive": dearest}
+    margin = None if made.margin is None else asdict(made.margin)
+    document = {
+        **scenario_document(scenario),
+        "problems": made.problems,
+        "most_expensive": dearest,
+        "groups": made.residuals.drop(columns="problem").to_dict("records"),
+        "margin": margin,
+    }
     text = "\n".join(
         [
             f"{scenario.name} ({scenario.id}), {info.name} on {source.calibration.shape[0]:,} calibration states:",
             *made.problems,
             "",
             certificate_text(scenario.certificate),
+            *groups_text(made),
             "",
             dearest_text(dearest),
             "",
@@ -120,6 +141,87 @@ def _list(out: Output) -> None:
     )
 
 
+def wished(asked: Mapping[str, Any]) -> Constraints:
+    """The promises of the options, and of the file that ``--promises`` names.
+
+    Raises
+    ------
+    ConstraintError
+        The file is no JSON of promises, a rule is none, or the promises contradict themselves.
+    """
+    from rim_core.planning import Budget, Constraints
+
+    promises = {} if asked["promises"] is None else promises_of(asked["promises"])
+    promises.setdefault("capacity", asked["capacity"])
+    options = {"min_exposure": "min_exposure", "max_exposure": "max_exposure", "min_count": "min_exposure_count",
+               "max_count": "max_exposure_count", "max_per_user": "max_per_user"}  # fmt: skip
+    promises |= {name: asked[option] for option, name in options.items() if asked[option] is not None}
+    promises["groups"] = [*promises.get("groups", ()), *(group_of(rule) for rule in asked["groups"])]
+    if asked["budget"] is not None:
+        promises["budgets"] = [*promises.get("budgets", ()), Budget(asked["budget"])]
+    return Constraints(**promises)
+
+
+def promises_of(path: Path) -> dict[str, Any]:
+    """What a file of promises says.
+
+    Raises
+    ------
+    ConstraintError
+        It is no JSON of promises.
+    """
+    from rim_core.planning import Constraints
+
+    try:
+        promises: Any = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ConstraintError(f"{path} is no JSON: {error}.") from error
+    if not isinstance(promises, dict):
+        raise ConstraintError(f'{path} must hold one object, for example {{"max_per_user": 4}}.')
+    known = sorted(f.name for f in fields(Constraints))
+    wrong = sorted(set(promises) - set(known))
+    if wrong:
+        raise ConstraintError(f"{path} names promises that are none: {', '.join(wrong)}. There are {', '.join(known)}.")
+    return promises
+
+
+def group_of(rule: str) -> Group:
+    """'brand=PEPSI >= 5%' or 'all <= 4000': a group named by a feature of its items (or everything), and its bound.
+
+    Raises
+    ------
+    ConstraintError
+        The rule cannot be read.
+    """
+    from rim_core.planning import Group
+
+    found = re.fullmatch(r"\s*(?:(all)|([^=<>]+)=([^<>]+?))\s*(>=|<=)\s*([\d.]+)\s*(%?)\s*", rule)
+    if found is None:
+        raise ConstraintError(f"{rule!r} is no rule for a group: write 'brand=PEPSI >= 5%' or 'all <= 4000'.")
+    everything, column, value, side, number, percent = found.groups()
+    kind = ("min" if side == ">=" else "max") + ("_exposure" if percent else "_count")
+    bound: Any = float(number) / 100 if percent else float(number)
+    where = None if everything else {column.strip(): value.strip()}
+    return Group(rule.strip(), where=where, **{kind: bound})
+
+
+def groups_text(made: Plan) -> list[str]:
+    """Groups, budgets and the margin of a plan, line by line."""
+    lines = []
+    if len(made.residuals):
+        titles = {"name": "Group or budget", "minimum": "At least", "maximum": "At most", "delivered": "Comes to",
+                  "price": "Price"}  # fmt: skip
+        lines += ["", table(made.residuals.to_dict("records"), titles, {"delivered": ",.6g", "price": ".6f"})]
+    if made.margin is not None:
+        lines += [
+            "",
+            f"Every minimum is planned to hold with {100 * made.margin.reached:.0f} % "
+            f"(asked: {100 * made.margin.asked:.0f} %): {made.margin.added:,} deliveries more, "
+            f"{100 * made.margin.cost:.2f} % of the objective.",
+        ]
+    return lines
+
+
 def describe(asked: dict[str, Any]) -> str:
     """A plan's promises in words."""
     words = [f"K {asked['capacity']}"]
@@ -127,6 +229,11 @@ def describe(asked: dict[str, Any]) -> str:
     words += [f"at least {asked['min_count']}"] if asked["min_count"] else []
     words += [f"at most {100 * asked['max_exposure']:g} %"] if asked["max_exposure"] is not None else []
     words += [f"at most {asked['max_count']}"] if asked["max_count"] is not None else []
+    words += [rule.strip() for rule in asked["groups"]]
+    words += [f"{asked['max_per_user']} a user"] if asked["max_per_user"] is not None else []
+    words += [f"budget {asked['budget']:g}"] if asked["budget"] is not None else []
+    words += [asked["promises"].stem] if asked["promises"] is not None else []
+    words += [f"confidence {asked['confidence']:g}"] if asked["confidence"] is not None else []
     return ", ".join(words)
 
 

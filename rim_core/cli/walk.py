@@ -66,8 +66,12 @@ def scored(workspace: Workspace, info: ModelInfo, split: Split | None = None) ->
 
 def keep_plan(workspace: Workspace, source: Scored, plan: Plan, name: str, delivered: Assignment | None) -> Scenario:
     """Store a plan with what it gives to the calibration states and, when delivered, to the test states."""
-    metrics = {"offline": evaluate(plan.assignment, source.split.calibration).to_dict()}
+    metrics: dict[str, Any] = {"offline": evaluate(plan.assignment, source.split.calibration).to_dict()}
     pairs = {"calibration": plan_pairs(plan.assignment, counts=source.counts)}
+    if plan.margin is not None:
+        metrics["margin"] = asdict(plan.margin)
+    if plan.user_prices is not None:
+        metrics["user_prices"] = plan.user_prices.to_dict()
     if delivered is not None:
         metrics["online"] = evaluate(delivered, source.split.test).to_dict()
         pairs["test"] = plan_pairs(delivered, counts=source.counts)
@@ -98,7 +102,11 @@ def deliver_again(workspace: Workspace, scenario: Scenario) -> tuple[Scenario, S
     if list(items["item_id"]) != [str(i) for i in source.test.item_ids]:
         raise ArtifactError(f"The model of {scenario.id} is about other items than the plan: make the plan again.")
     constraints = Constraints(**scenario.constraints)
-    delivered = online_match(source.test, items["price"].to_numpy(float, copy=True), constraints, seed=scenario.seed)
+    stored = scenario.metrics.get("user_prices")
+    delivered = online_match(
+        source.test, items["price"].to_numpy(float, copy=True), constraints, seed=scenario.seed,
+        cap_prices=None if stored is None else pd.Series(stored, dtype=float),
+    )  # fmt: skip
     metrics = {"online": evaluate(delivered, source.split.test).to_dict()}
     pairs = plan_pairs(delivered, counts=source.counts)
     return workspace.deliver(scenario.id, "test", pairs, metrics), source, delivered

@@ -11,6 +11,7 @@ from rim_core.planning.linear_program import LinearProgramSolution, linear_progr
 from rim_core.planning.paper import Algorithm1
 from rim_core.planning.plan import Certificate, Plan
 from rim_core.planning.preview import Preview
+from rim_core.planning.user_load import user_load_sweep
 
 __all__ = [
     "Algorithm1",

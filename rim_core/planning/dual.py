@@ -199,7 +199,7 @@ def finished(
     if not certificate.feasible and not problems:
         unkept = residuals[residuals["missed"] > 0]
         problems = (*_clashes(problem, assignment), *unkept["problem"])
-        if (
+        if repaired and (
             certificate.max_excess > 0
             or unkept["exact"].any()
             or (problem.promised.minimum > assignment.exposure).any()
@@ -347,7 +347,7 @@ class _Task:
             lower[first:] += np.where(below, off, 0.0)
             upper[first:] = np.maximum(upper[first:] - np.where(below, 0.0, off), lower[first:])
             if turn < TIGHTENINGS - 1:
-                tighter = Bounded(lower, upper, self.bounded.weights, self.bounded.unit)
+                tighter = replace(self.bounded, lower=lower, upper=upper)
                 near = self._newton(tighter, at.prices)
                 self.bound(near.prices)
                 at = self._repair(near.prices, width, slack)
@@ -381,10 +381,7 @@ class _Task:
             exposure = np.bincount(drawn.pairs.item[result.chosen], minlength=n)
             return value - self.bounded.promised(known), self.bounded.exposure(exposure)[at:]
 
-        reach = 2.0 * float(drawn.pairs.value.max(initial=0.0)) / self.bounded.unit[at - n :]
-        smallest = self.bounded.weights[at - n :].toarray()
-        smallest = np.where(smallest > 0, smallest, np.inf).min(axis=1)
-        reach = np.where(np.isfinite(smallest), reach * self.bounded.unit[at - n :] / smallest, reach)
+        reach = 2.0 * float(drawn.pairs.value.max(initial=0.0)) / self.bounded.least[at - n :]
         rows = cut_down(evaluate, prices[at:], self.bounded.lower[at:], self.bounded.upper[at:], reach)
         evaluate(rows)
         return state["prices"]

@@ -32,9 +32,6 @@ NEGLIGIBLE = 1e-9
 LONGEST = 8.0
 """Longest Newton step of a price, in units of ε, from the common move of all."""
 
-FARTHEST = 1e6
-"""Where a step has been doubled to this length, D falls without end: the promises cannot be kept."""
-
 
 @dataclass(frozen=True, eq=False)
 class Bounded:
@@ -48,18 +45,22 @@ class Bounded:
         W: members of groups, costs of budgets.
     unit : ndarray of float64 (r,)
         Largest weight of each row: what one exposure may change.
+    least : ndarray of float64 (r,)
+        Smallest weight above 0.
     """
 
     lower: np.ndarray
     upper: np.ndarray
     weights: sparse.csr_matrix
     unit: np.ndarray
+    least: np.ndarray
 
     @classmethod
     def of(cls, lower: np.ndarray, upper: np.ndarray, weights: np.ndarray) -> Bounded:
         """From the dense weights (r, n)."""
         unit = np.maximum(weights.max(axis=1, initial=0.0), 1e-300) if len(weights) else np.empty(0)
-        return cls(lower, upper, sparse.csr_matrix(weights), unit)
+        least = np.where(weights > 0, weights, np.inf).min(axis=1, initial=np.inf)
+        return cls(lower, upper, sparse.csr_matrix(weights), unit, np.where(np.isfinite(least), least, unit))
 
     @property
     def items(self) -> int:
@@ -68,7 +69,7 @@ class Bounded:
 
     def scaled(self, share: float) -> Bounded:
         """The same for a share of the states."""
-        return Bounded(self.lower * share, self.upper * share, self.weights, self.unit)
+        return Bounded(self.lower * share, self.upper * share, self.weights, self.unit, self.least)
 
     def boost(self, prices: np.ndarray) -> np.ndarray:
         """e = b + Wᵀg, (n,)."""
@@ -134,6 +135,10 @@ class SmoothedDual:
         self.drawn, self.contacts, self.bounded, self.epsilon = drawn, contacts, bounded, epsilon
         self.room = contacts.capacity - drawn.sure_load
         self.users = contacts.states_of_users() if contacts.capped else None
+        largest = (len(bounded.lower) + 1) * float(drawn.pairs.value.max(initial=0.0))
+        self.ceiling = np.concatenate([np.full(bounded.items, largest), largest / bounded.least])
+        """No price lies beyond it: an augmenting path changes each item at most once. Where promises clash D has no
+        minimum, and the steps would go on for ever."""
 
     def at(self, prices: np.ndarray, user_price: np.ndarray) -> Point:
         """F, exposures and weights; ``user_price`` is where the search for u starts. O(P)."""
@@ -199,7 +204,7 @@ class SmoothedDual:
         direction = self.newton_direction(point, gradient)
         length, following = 1.0, None
         for _ in range(8):
-            prices = _project(point.prices, point.prices + length * direction, gradient)
+            prices = self._project(point.prices, point.prices + length * direction, gradient)
             trial = self.at(prices, point.user_price)
             if trial.value <= point.value + 1e-4 * float(gradient @ (prices - point.prices)):
                 following = trial
@@ -208,15 +213,20 @@ class SmoothedDual:
         slope = float(gradient @ direction)
         while following is not None and length >= 1.0 and float(self.gradient(following) @ direction) < 0.5 * slope:
             length *= 2.0
-            if length > FARTHEST:
-                break
-            prices = _project(point.prices, point.prices + length * direction, gradient)
+            prices = self._project(point.prices, point.prices + length * direction, gradient)
             trial = self.at(prices, following.user_price)
             move = self.bounded.boost(prices) - self.bounded.boost(point.prices)
             if trial.value >= following.value or np.abs(move - np.median(move)).max() > reach:
                 break
             following = trial
         return following
+
+    def _project(self, before: np.ndarray, after: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+        """A price does not change its sign within one step: p = 0 is where a promise begins to bind."""
+        positive = (before > 0) | ((before == 0) & (gradient < 0))
+        low, high = np.where(positive, 0.0, -self.ceiling), np.where(positive, self.ceiling, 0.0)
+        out: np.ndarray = np.clip(after, low, high)
+        return out
 
     def newton_direction(self, point: Point, gradient: np.ndarray) -> np.ndarray:
         """−H⁻¹g by conjugate gradients with a diagonal preconditioner, at most 8 ε an item from their common move."""
@@ -271,13 +281,6 @@ class Hessian:
         ptr, item, weight, cell, inverse_sum = self.parts
         v = self.bounded.boost(prices)
         return self.bounded.exposure(_hessian_product(ptr, item, weight, cell, inverse_sum, self.plain, v))
-
-
-def _project(before: np.ndarray, after: np.ndarray, gradient: np.ndarray) -> np.ndarray:
-    """A price does not change its sign within one step: p = 0 is where a promise begins to bind."""
-    positive = (before > 0) | ((before == 0) & (gradient < 0))
-    out: np.ndarray = np.where(positive, np.maximum(after, 0.0), np.minimum(after, 0.0))
-    return out
 
 
 @njit(cache=True, nogil=True)
