@@ -30,7 +30,7 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.asyncio.client import ClientConnection, connect
 
 ROOT = Path(__file__).resolve().parents[1]
-VIEWS = ("", "data", "models", "plan", "compare", "audiences")
+VIEWS = ("", "data", "models", "plan", "compare", "delivery", "campaign", "audiences")
 PATIENCE = 300.0
 
 

@@ -1,4 +1,4 @@
-"""The documentation names functions that exist, pages and pictures that are there, and keys that the dashboard shows."""
+"""The documentation names functions that exist, and leads to pages and pictures that are there."""
 
 from __future__ import annotations
 

@@ -139,9 +139,6 @@ def browsers(server: Server) -> Iterator[Windows]:
     with sync_playwright() as playwright:
         windows = Windows(playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"]))
         yield windows
-        for i, context in enumerate(windows.browser.contexts):  # DEBUG
-            for w in context.pages:
-                w.screenshot(path=f"/tmp/dash/shots/end-{i}.png", full_page=True)
         windows.browser.close()
     assert not windows.outside, f"the dashboard asked for things from elsewhere: {windows.outside}"
     assert not windows.errors, f"errors on the console: {windows.errors}"

@@ -17,7 +17,16 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.browser
 
-VIEWS = ("start", "data", "models", "plan", "compare", "audiences")
+VIEWS = {
+    "start": "Start",
+    "data": "Data",
+    "models": "Models",
+    "plan": "Plan",
+    "compare": "Compare",
+    "delivery": "Delivery",
+    "campaign": "After the campaign",
+    "audiences": "Audiences",
+}
 TALLEST = 1_500
 
 
@@ -27,9 +36,9 @@ def test_every_view_shows_itself_in_both_themes(
 ) -> None:
     page = browsers.open(theme)
     seen = set()
-    for view in VIEWS:
+    for view, title in VIEWS.items():
         page.goto(f"{server.url}/{'' if view == 'start' else view}")
-        page.get_by_role("heading", name=view.capitalize(), exact=True).wait_for()
+        page.get_by_role("heading", name=title, exact=True).wait_for()
         page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]')
         if view == "plan":
             page.get_by_role("tab", name="Certificate").wait_for(timeout=180_000)
