@@ -26,24 +26,10 @@ def show(result: services.PlanResult, stored: services.PlanResult | None = None)
     """Everything about one plan; ``stored`` is the same plan as it was saved, when it was computed again."""
     _verdict(result, stored)
     headline(result)
-    names = [
-        ":material/local_shipping: Delivery",
-        ":material/sell: Price list",
-        ":material/group_remove: Who loses",
-        ":material/show_chart: Frontier",
-        ":material/verified: Certificate",
-    ]
-    delivery, costs, losers, frontier, certificate = st.tabs(names, key="plan-tabs")
-    with delivery, messages.guard(services.Problem, "show the deliveries"):
-        _delivery(result)
-    with costs, messages.guard(services.Problem, "show the prices"):
-        _costs(result)
-    with losers, messages.guard(services.Problem, "show who loses"):
-        _who_loses(result)
-    with frontier, messages.guard(services.Problem, "show the frontier"):
-        _frontier(result)
-    with certificate, messages.guard(services.Problem, "show the certificate"):
-        _certificate(result)
+    for tab, draw in zip(st.tabs(list(TABS), key="plan-tabs", on_change="rerun"), TABS.values(), strict=True):
+        if tab.open:  # only what is seen is drawn: a moved slider answers sooner
+            with tab, messages.guard(services.Problem, "show this part of the plan"):
+                draw(result)
 
 
 def _verdict(result: services.PlanResult, stored: services.PlanResult | None) -> None:
@@ -416,3 +402,12 @@ def _certificate(result: services.PlanResult) -> None:
     if result.seconds is not None:
         rows["Computed in"] = messages.duration(result.seconds)
     st.table(pd.DataFrame({"": rows.keys(), "Value": rows.values()}).set_index(""))
+
+
+TABS = {
+    ":material/local_shipping: Delivery": _delivery,
+    ":material/sell: Price list": _costs,
+    ":material/group_remove: Who loses": _who_loses,
+    ":material/show_chart: Frontier": _frontier,
+    ":material/verified: Certificate": _certificate,
+}
