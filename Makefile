@@ -1,6 +1,7 @@
 # make run    the dashboard on http://localhost:8501, on a demo of real purchases
 # make test   everything that has to pass, from nothing
 # make check  the same without installing anything
+# make docs   the documentation, in docs/_build/html
 # make bench  the tables of the README and of the model cards
 # make clean  remove what was built (data/ and models/ stay)
 
@@ -8,7 +9,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench clean browser
+.PHONY: help run test check docs pictures bench clean browser
 
 # The first interpreter that is new enough; `make run PYTHON=/path/to/python3.12` chooses another.
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
@@ -77,6 +78,19 @@ browser:
 	else
 		echo "No Chromium, and no right to install one: the browser tests will be skipped"
 	fi
+
+$(VENV)/.installed-docs: $(VENV)/.installed
+	@echo "Installing what the documentation needs"
+	$(PIP_INSTALL) --no-build-isolation --editable '.[docs]'
+	touch $@
+
+docs: $(VENV)/.installed-docs
+	@$(PY) -m sphinx --builder html --fail-on-warning --keep-going --quiet docs docs/_build/html
+	echo "The documentation is in docs/_build/html/index.html"
+
+# The pictures of the documentation, taken by the browser tests on the demo (make run makes it).
+pictures: $(VENV)/.installed-test browser
+	@RIM_SHOWN=$${RIM_WORKSPACE:-.} RIM_PICTURES=docs/images $(PY) -m pytest tests/browser/test_pictures.py -q
 
 bench: $(VENV)/.installed
 	@for script in benchmarks/*.py; do echo "== $$script"; $(PY) "$$script"; done

@@ -73,6 +73,7 @@ from app.services.planning import (
     catalogue_of,
     fitting_capacity,
     plan_size,
+    preview_plan,
     promised_places,
     request_of,
     request_plan,
@@ -82,7 +83,7 @@ from app.services.planning import (
 from app.services.promise_table import (
     ITEM,
     ReadPromises,
-    group_columns,
+    abouts,
     group_values,
     table_of,
 )
@@ -90,7 +91,7 @@ from app.services.promise_table import from_table as promises_from_table
 from app.services.promise_table import from_text as promises_from_text
 from app.services.promise_table import to_csv as promises_to_csv
 from app.services.relaxing import Relaxation, relaxations
-from app.services.requests import PlanRequest, PlanSize, Promise, covered
+from app.services.requests import SURE, PlanRequest, PlanSize, Promise, covered
 from app.services.scenarios import (
     MOST,
     SideBySide,
@@ -149,6 +150,7 @@ __all__ = [
     "FORMATS",
     "ITEM",
     "MOST",
+    "SURE",
     "Attention",
     "AudienceRecipe",
     "AudienceRules",
@@ -180,6 +182,7 @@ __all__ = [
     "SizeCurve",
     "SplitChoice",
     "Task",
+    "abouts",
     "active_jobs",
     "add_dataset",
     "add_suppression_list",
@@ -213,7 +216,6 @@ __all__ = [
     "forget_campaign",
     "free_name",
     "frontier_key",
-    "group_columns",
     "group_values",
     "guessed_types",
     "hindsight_key",
@@ -235,6 +237,7 @@ __all__ = [
     "overview",
     "plan_size",
     "preview",
+    "preview_plan",
     "promised_places",
     "promises_from_table",
     "promises_from_text",

@@ -20,7 +20,7 @@ from rim_core.assignment import Assignment
 from rim_core.datasets.split import Split
 from rim_core.evaluation import Evaluation, evaluate, item_rec
 from rim_core.evaluation.outlook import chance, interval, spread, user_moments
-from rim_core.planning import Certificate, DualPlanner, Plan
+from rim_core.planning import Certificate, DualPlanner, Margin, Plan, Preview
 from rim_core.scores import Scores
 from rim_core.storage import ModelInfo, Scenario, Workspace
 
@@ -81,6 +81,10 @@ class PlanResult:
         Share of the expected interactions that the promises cost; None where that was not kept.
     losers : Losers or None
         None where that was not kept.
+    margin : Margin or None
+        What being sure asks for and costs; None for a plan that was saved, or without a margin.
+    groups : DataFrame or None
+        name, minimum, maximum, delivered, price: promises of groups together; None for a plan that was saved.
     seconds : float or None
         How long it took, when it was made just now.
     problems : tuple of str
@@ -99,6 +103,8 @@ class PlanResult:
     states: int
     cost_of_promises: float | None
     losers: Losers | None = None
+    margin: Margin | None = None
+    groups: pd.DataFrame | None = None
     seconds: float | None = None
     problems: tuple[str, ...] = ()
     made: Made | None = None
@@ -245,12 +251,31 @@ def value_of_states(assignment: Assignment) -> np.ndarray:
 # -- planning ----------------------------------------------------------------------------------------------
 
 
-def request_plan(request: PlanRequest, wish: str) -> str:
-    """Ask for a plan; the key of the task, whose result is a PlanResult."""
-    return tasks.request(f"plan {request.key}", lambda report: _make_plan(request, report), wish).key
+def request_plan(request: PlanRequest, wish: str, after: PlanResult | None = None) -> str:
+    """Ask for a plan; the key of the task, whose result is a PlanResult.
+
+    ``after`` is a plan of the same model that was there before: its prices are a good beginning.
+    """
+    start = after.made.plan if after is not None and after.made is not None and _alike(after, request) else None
+    return tasks.request(f"plan {request.key}", lambda report: _make_plan(request, report, start), wish).key
 
 
-def _make_plan(request: PlanRequest, report: Report) -> PlanResult:
+def _alike(result: PlanResult, request: PlanRequest) -> bool:
+    """Whether the prices of a plan say something about another request."""
+    same = result.request.model_id == request.model_id and result.request.capacity == request.capacity
+    return same and result.certificate.feasible
+
+
+def preview_plan(after: PlanResult, request: PlanRequest) -> Preview | None:
+    """What a request would come to, about, in the blink of an eye; None where that plan does not bear on it."""
+    if after.made is None or not _alike(after, request) or request.confidence != after.request.confidence:
+        return None
+    if request.confidence is not None:
+        return None
+    return after.made.plan.preview(constraints(request, catalogue_of(request.model_id)))
+
+
+def _make_plan(request: PlanRequest, report: Report, start: Plan | None) -> PlanResult:
     began = time.monotonic()
     opened = workspace()
     promised = constraints(request, catalogue_of(request.model_id))
@@ -258,7 +283,8 @@ def _make_plan(request: PlanRequest, report: Report) -> PlanResult:
     scored = scores_of(request.model_id)
     report("finding prices", 0.2)
     part = scaled(report, 0.2, 0.8)
-    plan = DualPlanner(promised, seed=request.seed).fit(scored.calibration, callback=told(part))
+    planner = DualPlanner(promised, seed=request.seed)
+    plan = planner.fit(scored.calibration, warm_start=start, confidence=request.confidence, callback=told(part))
     report("delivering to the test window", 0.82)
     delivered = plan.assign(scored.test)
     report("comparing with a plan without promises", 0.9)
@@ -279,6 +305,8 @@ def _make_plan(request: PlanRequest, report: Report) -> PlanResult:
         cost_of_promises=max(0.0, cost) if request.promises_something else 0.0,
         losers=_losers(free.value, value_of_states(plan.assignment)),
         seconds=time.monotonic() - began,
+        margin=plan.margin,
+        groups=plan.residuals,
         problems=plan.problems,
         made=Made(plan, delivered, evaluate(plan.assignment, split.calibration)),
     )

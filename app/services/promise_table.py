@@ -16,6 +16,8 @@ from rim_core.audiences.formulas import neutralised
 
 ITEM = "item"
 """In the column that says what a row is about: a single item."""
+TOGETHER = " together"
+"""After the feature of a group whose items are promised something together."""
 FEW = 400
 """A feature with more values than this makes no groups."""
 MOST_PROBLEMS = 6
@@ -61,8 +63,15 @@ def group_columns(catalogue: pd.DataFrame) -> list[str]:
     return found
 
 
+def abouts(catalogue: pd.DataFrame) -> list[str]:
+    """What a promise can be about: an item, every item of a group, or a group together."""
+    groups = group_columns(catalogue)
+    return [ITEM, *groups, *(f"{g}{TOGETHER}" for g in groups)]
+
+
 def group_values(catalogue: pd.DataFrame, group: str) -> list[str]:
-    """The values of a feature, the most frequent first."""
+    """The values of a feature (with or without "together" after it), the most frequent first."""
+    group = group.removesuffix(TOGETHER)
     return [str(v) for v in catalogue[group].dropna().astype(str).value_counts().index]
 
 
@@ -70,7 +79,7 @@ def table_of(promises: Iterable[Promise], catalogue: pd.DataFrame) -> pd.DataFra
     """Promises as they are edited: applies_to, target, minimum and maximum in percent, items (how many)."""
     rows = [
         {
-            "applies_to": p.group or ITEM,
+            "applies_to": f"{p.group}{TOGETHER}" if p.together else p.group or ITEM,
             "target": p.target,
             "minimum": None if p.minimum is None else 100 * p.minimum,
             "maximum": None if p.maximum is None else 100 * p.maximum,
@@ -145,7 +154,8 @@ def _read(rows: list[tuple[int, dict[str, str]]], catalogue: pd.DataFrame) -> Re
     titles = _titles(catalogue)
     for number, row in rows:
         target, group = row.get("target", "").strip(), row.get("applies_to", "").strip()
-        group = "" if group.lower() in ("", ITEM) else group
+        together = group.endswith(TOGETHER)
+        group = "" if group.lower() in ("", ITEM) else group.removesuffix(TOGETHER)
         if not target:
             continue
         try:
@@ -155,7 +165,7 @@ def _read(rows: list[tuple[int, dict[str, str]]], catalogue: pd.DataFrame) -> Re
             continue
         if not group and target not in catalogue.index:
             target = titles.get(target.lower(), target)
-        promise = Promise(target, group, low, high)
+        promise = Promise(target, group, low, high, together)
         if not len(members(promise, catalogue)):
             problems.append(f"Row {number}: there is no {group or ITEM} {target} among the items of this model.")
         elif low is not None and high is not None and low > high:

@@ -14,16 +14,18 @@ import numpy as np
 import pandas as pd
 
 from rim_core.errors import ConstraintError
-from rim_core.planning import Constraints
+from rim_core.planning import Constraints, Group
 from rim_core.storage import Scenario
 
+SURE = 0.9
+"""Confidence that the dashboard offers."""
 LONGEST_LINK = 1 << 20
 """Bytes that a link may unfold to."""
 
 
 @dataclass(frozen=True)
 class Promise:
-    """A promise of its own, for one item or for every item of a group; None leaves the general one in force.
+    """A promise of its own, for one item or for the items of a group; None leaves the general one in force.
 
     Attributes
     ----------
@@ -32,13 +34,16 @@ class Promise:
     group : str
         Feature that makes the group ("brand"); empty for a single item.
     minimum, maximum : float or None
-        Shares of the user-states in [0, 1].
+        Shares in [0, 1]: of the user-states, or of all places (user-states times K) for a group together.
+    together : bool
+        The items of the group together, instead of each of them.
     """
 
     target: str
     group: str = ""
     minimum: float | None = None
     maximum: float | None = None
+    together: bool = False
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,8 @@ class PlanRequest:
     seed : int
     promises : tuple of Promise
         For items and groups that differ; a single item's goes before its group's.
+    confidence : float or None
+        Probability with which every minimum should be kept when delivered; None plans without a margin.
     """
 
     model_id: str
@@ -65,9 +72,12 @@ class PlanRequest:
     max_exposure: float | None = None
     seed: int = 0
     promises: tuple[Promise, ...] = ()
+    confidence: float | None = None
 
     def __post_init__(self) -> None:
-        kept = {(p.group, p.target): p for p in self.promises if p.minimum is not None or p.maximum is not None}
+        kept = {
+            (p.group, p.target, p.together): p for p in self.promises if p.minimum is not None or p.maximum is not None
+        }
         object.__setattr__(self, "promises", tuple(kept[k] for k in sorted(kept)))
 
     @property
@@ -78,19 +88,21 @@ class PlanRequest:
     @property
     def bounds_maximum(self) -> bool:
         """Whether any maximum is promised."""
-        return self.max_exposure is not None or any(p.maximum is not None for p in self.promises)
+        single = any(p.maximum is not None for p in self.promises if not p.together)
+        return self.max_exposure is not None or single
 
     @property
     def promises_something(self) -> bool:
         """Whether anything beside the capacity is promised."""
-        return self.min_exposure > 0 or self.bounds_maximum or any(p.minimum for p in self.promises)
+        return self.min_exposure > 0 or self.bounds_maximum or bool(self.promises)
 
     def describe(self) -> str:
         """In words: "K 10, at least 0.50 %"."""
         least = f", at least {100 * self.min_exposure:.2f} %" if self.min_exposure else ""
         most = "" if self.max_exposure is None else f", at most {100 * self.max_exposure:.0f} %"
         own = f", {len(self.promises)} of their own" if self.promises else ""
-        return f"K {self.capacity}{least}{most}{own}"
+        sure = "" if self.confidence is None else f", {100 * self.confidence:.0f} % sure"
+        return f"K {self.capacity}{least}{most}{own}{sure}"
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able; :meth:`from_dict` reads it back."""
@@ -119,7 +131,8 @@ class PlanRequest:
         """ValueError or TypeError when a number is none or out of its range."""
         if not str(self.model_id).isalnum() or not 1 <= int(self.capacity) <= 1_000_000:
             raise ValueError("capacity")
-        shares = [self.min_exposure, self.max_exposure, *(b for p in self.promises for b in (p.minimum, p.maximum))]
+        shares = [self.min_exposure, self.max_exposure, self.confidence]
+        shares += [b for p in self.promises for b in (p.minimum, p.maximum)]
         if not all(s is None or 0.0 <= float(s) <= 1.0 for s in shares):
             raise ValueError("share")
 
@@ -197,9 +210,15 @@ def constraints(request: PlanRequest, catalogue: pd.DataFrame) -> Constraints:
     most: float | np.ndarray | None = request.max_exposure
     if request.promises:
         low, high = _spread(request, catalogue)
-        least = low if low.any() else None
-        most = high if request.bounds_maximum else None
-    return Constraints(capacity=request.capacity, min_exposure=least, max_exposure=most)
+        if any(not p.together for p in request.promises):
+            least = low if low.any() else None
+            most = high if request.bounds_maximum else None
+    groups = [
+        Group(f"{p.group} {p.target}", where={p.group: p.target}, min_exposure=p.minimum, max_exposure=p.maximum)
+        for p in request.promises
+        if p.together
+    ]
+    return Constraints(capacity=request.capacity, min_exposure=least, max_exposure=most, groups=groups)
 
 
 def _spread(request: PlanRequest, catalogue: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
@@ -212,6 +231,8 @@ def _spread(request: PlanRequest, catalogue: pd.DataFrame) -> tuple[np.ndarray, 
         if not len(columns):
             what = f"item {promise.target}" if not promise.group else f"item with {promise.group} {promise.target}"
             problems.append(f"There is no {what} to promise anything: leave it out, or check how it is written.")
+        if promise.together:
+            continue
         if promise.minimum is not None:
             low[columns] = promise.minimum
         if promise.maximum is not None:

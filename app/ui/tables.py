@@ -65,6 +65,7 @@ def show(frame: pd.DataFrame, columns: dict[str, Column], key: str, *, rows: int
         width="stretch",
         row_height=ROW,
         height=ROW * (1 + max(1, min(rows, len(frame)))) + 3,
+        placeholder=messages.NONE,
         key=key,
     )
 

@@ -215,6 +215,8 @@ def _value(kind: str, value: object) -> str:
     if value is None or isinstance(value, str):
         return messages.NONE if value is None else value
     number = float(str(value))
+    if kind == "share" and 0 < number < 0.0001:
+        return f"below {messages.percent(0.0001, 2)}"
     if kind == "share":
         return messages.percent(number, 2 if number < 0.1 else 1)
     return messages.count(number) if kind == "count" else messages.decimal(number, 5)

@@ -28,6 +28,7 @@ def put(request: services.PlanRequest) -> None:
     if request.max_exposure is not None:
         state["plan-most"] = 100 * request.max_exposure
     state["plan-seed"] = request.seed
+    state["plan-sure"] = request.confidence is not None
     put_promises(request.promises)
 
 

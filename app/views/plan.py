@@ -85,7 +85,9 @@ def _result(request: services.PlanRequest) -> services.PlanResult | None:
         with messages.guard(services.Problem, "show the plan"):
             results.show(stored)
         return stored
-    key = services.request_plan(request, wish=frame.wish("plan"))
+    last = services.task(st.session_state.get("plan-shown", ""))
+    before: services.PlanResult | None = last.result if last is not None and last.state == "done" else None
+    key = services.request_plan(request, wish=frame.wish("plan"), after=before)
     task = services.task(key)
     if task is not None and task.state == "done":
         st.session_state["plan-shown"] = key
@@ -94,11 +96,9 @@ def _result(request: services.PlanRequest) -> services.PlanResult | None:
         shown: services.PlanResult = task.result
         return shown
     _waiting(key)
-    last = services.task(st.session_state.get("plan-shown", ""))
-    if last is not None and last.state == "done" and (task is None or task.state != "failed"):
-        with st.container(key="plan-before"):
-            st.caption(f"Until then, the plan before: {messages.plain(last.result.request.describe())}")
-            results.headline(last.result)
+    if before is not None and (task is None or task.state != "failed"):
+        with st.container(key="plan-before"), messages.guard(services.Problem, "preview the plan"):
+            results.preview(before, request)
     return None
 
 

@@ -71,9 +71,17 @@ def sliders(models: list[services.ModelInfo]) -> services.PlanRequest:
             persist_state="session",
             help="Share of the user-states that no item may exceed.",
         )
+    sure = st.toggle(
+        "Be 90 % sure when delivered",
+        key="plan-sure",
+        persist_state="session",
+        help="Plan every minimum with a margin, so that it is kept nine times out of ten when users come one at a "
+        "time. Without it a promise met just so is missed half of the time.",
+    )
     seed = int(st.session_state.get("plan-seed", 0))
     share = None if most is None else round(most / 100, 6)
-    return services.PlanRequest(chosen, capacity, round(least / 100, 6), share, seed)
+    confidence = services.SURE if sure else None
+    return services.PlanRequest(chosen, capacity, round(least / 100, 6), share, seed, confidence=confidence)
 
 
 def _least_range(model_id: str, size: services.PlanSize, capacity: int) -> float:
@@ -183,10 +191,12 @@ def _carry_over(catalogue: pd.DataFrame) -> None:
 
 def _add(catalogue: pd.DataFrame) -> None:
     """One more promise, chosen from lists."""
-    groups = services.group_columns(catalogue)
     about, which, low, high, go = st.columns([1.3, 2.4, 1, 1, 0.9], vertical_alignment="bottom")
     kind = about.selectbox(
-        "About", [services.ITEM, *groups], key="own-kind", help="A single item, or all items that share a feature."
+        "About",
+        services.abouts(catalogue),
+        key="own-kind",
+        help="A single item; every item that shares a feature; or those items together, as a share of all places.",
     )
     target: str | None
     if kind != services.ITEM:
@@ -230,7 +240,7 @@ def _editor(promises: tuple[services.Promise, ...], catalogue: pd.DataFrame) -> 
         width="stretch",
         column_config={
             "applies_to": st.column_config.SelectboxColumn(
-                "About", options=[services.ITEM, *services.group_columns(catalogue)], default=services.ITEM
+                "About", options=services.abouts(catalogue), default=services.ITEM
             ),
             "target": st.column_config.TextColumn("Which", help="Id or title of the item, or value of the feature"),
             "minimum": _percent("At least"),
@@ -286,7 +296,7 @@ def _take_in(read: services.ReadPromises, catalogue: pd.DataFrame, *, replace_al
         st.warning(messages.plain(text), icon=":material/warning:")
     if read.promises:
         before = () if replace_all else st.session_state.get(history.TABLE, ())
-        new = {(p.group, p.target): p for p in (*before, *read.promises)}
+        new = {(p.group, p.target, p.together): p for p in (*before, *read.promises)}
         history.put_promises(tuple(new.values()))
         st.toast(f"{messages.count(len(read.promises), 'promises')} taken in.", icon=":material/check:")
         if not read.problems:

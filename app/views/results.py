@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 
@@ -26,24 +27,10 @@ def show(result: services.PlanResult, stored: services.PlanResult | None = None)
     """Everything about one plan; ``stored`` is the same plan as it was saved, when it was computed again."""
     _verdict(result, stored)
     headline(result)
-    names = [
-        ":material/local_shipping: Delivery",
-        ":material/sell: Price list",
-        ":material/group_remove: Who loses",
-        ":material/show_chart: Frontier",
-        ":material/verified: Certificate",
-    ]
-    delivery, costs, losers, frontier, certificate = st.tabs(names, key="plan-tabs")
-    with delivery, messages.guard(services.Problem, "show the deliveries"):
-        _delivery(result)
-    with costs, messages.guard(services.Problem, "show the prices"):
-        _costs(result)
-    with losers, messages.guard(services.Problem, "show who loses"):
-        _who_loses(result)
-    with frontier, messages.guard(services.Problem, "show the frontier"):
-        _frontier(result)
-    with certificate, messages.guard(services.Problem, "show the certificate"):
-        _certificate(result)
+    for tab, draw in zip(st.tabs(list(TABS), key="plan-tabs", on_change="rerun"), TABS.values(), strict=True):
+        if tab.open:  # only what is seen is drawn: a moved slider answers sooner
+            with tab, messages.guard(services.Problem, "show this part of the plan"):
+                draw(result)
 
 
 def _verdict(result: services.PlanResult, stored: services.PlanResult | None) -> None:
@@ -63,6 +50,13 @@ def _verdict(result: services.PlanResult, stored: services.PlanResult | None) ->
         st.caption(f":material/bookmark: **{messages.plain(stored.saved.name)}** · {text}")
     if not result.certificate.feasible:
         _clash(result)
+    if result.margin is not None:
+        m = result.margin
+        short = "" if m.reached >= m.asked else f" There is room for {messages.percent(m.reached, 0)} only."
+        st.caption(
+            f":material/shield: Planned to be {messages.percent(m.asked, 0)} sure: {messages.count(m.added)} more "
+            f"deliveries are promised than asked for, at {messages.percent(m.cost, 2)} of what is expected.{short}"
+        )
     if not result.counts:
         st.info(
             "This model says what a user prefers, not how active she will be: its scores are shares of preference, "
@@ -124,6 +118,31 @@ def headline(result: services.PlanResult) -> None:
     )  # fmt: skip
     for cell, (label, value, delta, explanation) in zip(st.columns(4), metrics, strict=True):
         cell.metric(label, value, delta, delta_color="off", delta_arrow="off", border=True, help=explanation)
+
+
+def preview(before: services.PlanResult, request: services.PlanRequest) -> None:
+    """What the promises would come to, at once, until the plan is there; or the plan before."""
+    seen = services.preview_plan(before, request)
+    if seen is None:
+        st.caption(f"Until then, the plan before: {messages.plain(before.request.describe())}")
+        headline(before)
+        return
+    st.caption(":material/bolt: A preview, from the prices of the plan before; the proven plan follows.")
+    was = before.certificate.objective
+    change = seen.expected / was - 1 if was > 0 else 0.0
+    cells = st.columns(3)
+    cells[0].metric(
+        "Expected interactions, about" if before.counts else "Summed preference, about",
+        messages.short(seen.expected),
+        f"{'+' if change > 0 else ''}{messages.percent(change, 2)}",
+        delta_color="off",
+        delta_arrow="off",
+        border=True,
+        help="Below it, against the plan before.",
+    )
+    cells[1].metric("Items reached, about", messages.count(seen.item_perplexity), border=True, help="Perplexity")
+    moved = abs(seen.delivered - before.items["planned_delivered"].to_numpy()).sum() / 2
+    cells[2].metric("Deliveries that move, about", messages.count(moved), border=True, help="From one item to another")
 
 
 def _given_up(cost: float | None) -> str:
@@ -413,6 +432,21 @@ def _certificate(result: services.PlanResult) -> None:
         "Items": messages.count(len(result.items)),
         "Seed": messages.count(result.request.seed),
     }
+    if result.groups is not None:
+        for row in result.groups.to_dict("records"):
+            most = row["maximum"]
+            limit = "" if np.isinf(most) else f", at most {messages.count(most)}"
+            said = f"{messages.count(row['delivered'])} deliveries (at least {messages.count(row['minimum'])}{limit})"
+            rows[f"Together: {messages.plain(row['name'])}"] = said
     if result.seconds is not None:
         rows["Computed in"] = messages.duration(result.seconds)
     st.table(pd.DataFrame({"": rows.keys(), "Value": rows.values()}).set_index(""))
+
+
+TABS = {
+    ":material/local_shipping: Delivery": _delivery,
+    ":material/sell: Price list": _costs,
+    ":material/group_remove: Who loses": _who_loses,
+    ":material/show_chart: Frontier": _frontier,
+    ":material/verified: Certificate": _certificate,
+}

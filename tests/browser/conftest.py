@@ -13,7 +13,7 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 
@@ -21,7 +21,7 @@ from rim_core.jobs import Jobs
 from rim_core.storage import Workspace
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Browser, ConsoleMessage, Page
 
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -81,10 +81,17 @@ def free_port() -> int:
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Serves a workspace with one dataset and one model."""
+    """Serves a workspace with one dataset and one model (or a copy of the one that RIM_SHOWN names)."""
     if CHROMIUM is None:
         pytest.skip("no Chromium here: on Debian, apt-get install chromium")
     root = tmp_path_factory.mktemp("workspace")
+    shown = os.environ.get("RIM_SHOWN")
+    if shown:  # for the pictures of the documentation: a copy of a workspace that is worth looking at
+        shutil.copytree(shown, root, dirs_exist_ok=True)
+        server = Server(root, free_port(), tmp_path_factory.mktemp("log") / "server.log").start()
+        yield server
+        server.stop()
+        return
     with Workspace(root, create=True) as workspace:
         workspace.add_dataset("shop", "shop", options=SHOP)
         jobs = Jobs(workspace, threads=1)
@@ -95,20 +102,52 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     server.stop()
 
 
+@dataclass
+class Windows:
+    """Browser windows that share nothing with each other, and what they have complained of."""
+
+    browser: Browser
+    outside: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+    def open(self, theme: Literal["light", "dark"] = "light") -> Page:
+        """A fresh browser: no cookies, no history, no session."""
+        context = self.browser.new_context(
+            viewport={"width": 1440, "height": 900}, accept_downloads=True, color_scheme=theme
+        )
+        context.grant_permissions(["clipboard-read", "clipboard-write"])
+        window = context.new_page()
+        window.set_default_timeout(90_000)
+        window.on("request", lambda r: self.outside.append(r.url) if _leaves(r.url) else None)
+        window.on("console", self._heard)
+        window.on("pageerror", lambda error: self.errors.append(str(error)))
+        return window
+
+    def _heard(self, message: ConsoleMessage) -> None:
+        """Errors of the page; not those of Streamlit looking for itself below the page's own path, or restarting."""
+        where = message.location.get("url", "") if message.location else ""
+        harmless = "/_stcore/" in where or "WebSocket" in message.text or "ERR_CONNECTION_REFUSED" in message.text
+        if message.type == "error" and not harmless:
+            self.errors.append(f"{message.text} ({where})")
+
+
 @pytest.fixture
-def page(server: Server, tmp_path: Path) -> Iterator[Page]:
-    """A browser window; requests that leave this machine fail the test."""
+def browsers(server: Server) -> Iterator[Windows]:
+    """Opens browsers; requests that leave this machine and errors on the console fail the test."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        window = browser.new_page(viewport={"width": 1440, "height": 900}, accept_downloads=True)
-        window.set_default_timeout(90_000)
-        outside: list[str] = []
-        window.on("request", lambda r: outside.append(r.url) if _leaves(r.url) else None)
-        yield window
-        browser.close()
-    assert not outside, f"the dashboard asked for things from elsewhere: {outside}"
+        windows = Windows(playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"]))
+        yield windows
+        windows.browser.close()
+    assert not windows.outside, f"the dashboard asked for things from elsewhere: {windows.outside}"
+    assert not windows.errors, f"errors on the console: {windows.errors}"
+
+
+@pytest.fixture
+def page(browsers: Windows) -> Page:
+    """One browser window."""
+    return browsers.open()
 
 
 def _leaves(url: str) -> bool:
