@@ -111,7 +111,7 @@ def table_of(runs: Iterable[dict[str, Any]]) -> pd.DataFrame:
         "total": "exp/happened", "deciles_kept": "deciles kept", "fit_cpu_seconds": "CPU s",
     }  # fmt: skip
     by = frame.groupby("model", sort=False)
-    table = by[list(wanted)].mean().rename(columns=wanted)
+    table = by[[c for c in wanted if c in frame]].mean().rename(columns=wanted)
     if frame["seed"].nunique() > 1:
         spread = by[["item_precision", "user_precision"]].std()
         table.insert(1, "ItemRec sd", spread["item_precision"])
