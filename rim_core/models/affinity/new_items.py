@@ -118,7 +118,7 @@ class NewItems(Model):
         )
         item, when = _training_events(split)
         self._events = np.bincount(item, minlength=words.shape[0]).astype(float)
-        self._rate = _recent_rate(split, item, when, words.shape[0])
+        self._rate = _base_totals(self.base, split)
         self._launches = self._past_launches(split, item, when)
         self._curve = _growth(self._launches.happened, self._launches.expected)
         self.fit_info["parts"] = {self.base.name: self.base.fit_info}
@@ -315,15 +315,19 @@ def _growth(happened: np.ndarray, sold: np.ndarray) -> np.ndarray:
     return np.array([best.x[0], float(np.clip(best.x[1], 0.0, 1.5))])
 
 
-def _recent_rate(split: Split, item: np.ndarray, when: np.ndarray, n: int) -> np.ndarray:
-    """Events per horizon of every item in the last horizons of the training data (in all, in a split by user)."""
-    horizon, origin = max(split.test.horizon, 1), origin_of(split)
-    if origin is None:
-        return np.bincount(item, minlength=n).astype(float)
-    end = int(split.train.time[0])
-    span = min(BEFORE * horizon, max(end - origin, horizon))
-    rate: np.ndarray = np.bincount(item[when >= end - span], minlength=n) * (horizon / span)
-    return rate
+def _base_totals(base: Model, split: Split) -> np.ndarray:
+    """Σ_x base(x, y) of every item over the training users at the end of the training data; (n,), block by block.
+
+    In a split by user, over the labelled states: there is no end that all users share.
+    """
+    states = split.labelled
+    if split.config.get("by") != "user":
+        states = replace(split.train, horizon=split.test.horizon)
+    scores = base.score(replace(states, exclude_seen=False))
+    total = np.zeros(states.shape[1])
+    for _, _, rows in scores.blocks():
+        total += rows.sum(dim=0).double().cpu().numpy()
+    return total
 
 
 def _training_events(split: Split) -> tuple[np.ndarray, np.ndarray]:
