@@ -278,7 +278,8 @@ class BoostedCounts(PairTrees):
     Parameters
     ----------
     direction : Model, optional
-        Which new items: a preference or a factorisation, for example ``Transformer()``. ALS by default.
+        Which new items: a preference or a factorisation, for example ``GRU()``; how many, the trees say. ALS by
+        default.
     rounds, leaves, learning_rate, smallest_leaf, max_events, seed
         See :class:`PairTrees`.
     """

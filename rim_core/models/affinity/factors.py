@@ -79,6 +79,8 @@ class Factorisation(Model):
             raise ModelError(f"{type(self).__name__} cannot fold in: leave history at 'training'.")
         self.factors = factors
         self.history: History = history
+        if history == "training":  # the card says so
+            self.folds_in = False  # type: ignore[misc]
         self.seed = seed
         self._user = np.empty((0, 0), np.float32)
         self._item = np.empty((0, 0), np.float32)

@@ -41,8 +41,8 @@ def words_of(items: pd.DataFrame) -> sparse.csr_matrix:
         columns.append((pd.util.hash_array(words.astype(object), categorize=False) % np.uint64(WIDTH)).astype(np.int64))
     row = np.concatenate([*rows, np.empty(0, np.int64)])
     column = np.concatenate([*columns, np.empty(0, np.int64)])
-    weight = np.concatenate([*weights, np.empty(0)])
-    return sparse.coo_matrix((weight, (row, column)), shape=(len(items), WIDTH)).tocsr()
+    values = np.concatenate([*weights, np.empty(0)])
+    return sparse.coo_matrix((values, (row, column)), shape=(len(items), WIDTH)).tocsr()
 
 
 def _words(items: pd.DataFrame) -> Iterator[tuple[np.ndarray, np.ndarray, float]]:
