@@ -37,6 +37,8 @@ def main(arguments: list[str] | None = None) -> int:
     states = everyone(split.calibration if options.tuning else split.later.test)
     m, n = states.shape
     print(f"{len(log):,} events; {m:,} households × {n:,} items, {states.target_counts.sum():,.0f} target events")
+    if options.limit:
+        print(limit(states), flush=True)
     runs = [
         run(name, seed, split, states, refit=not options.tuning) for name in options.models for seed in options.seeds
     ]

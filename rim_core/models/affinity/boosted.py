@@ -17,7 +17,7 @@ from scipy import sparse
 from rim_core.errors import ModelError
 from rim_core.models.affinity.als import ALS
 from rim_core.models.affinity.factors import Factorisation
-from rim_core.models.affinity.histories import shares, training_counts, values_at
+from rim_core.models.affinity.histories import origin_of, shares, training_counts, values_at
 from rim_core.models.affinity.pair_features import (
     ITEM_FEATURES,
     ItemClock,
@@ -27,8 +27,8 @@ from rim_core.models.affinity.pair_features import (
     visible_events,
 )
 from rim_core.models.affinity.trees import CountTrees
-from rim_core.models.base import Model, Progress, training_data
-from rim_core.models.rim import within
+from rim_core.models.base import Model, Progress
+from rim_core.models.parts import load_part, part_weights, trained_on, within
 from rim_core.scores import FactorScores
 
 if TYPE_CHECKING:
@@ -99,9 +99,7 @@ class PairTrees(Model):
     # -- training ---------------------------------------------------------------------------------------------
 
     def _fit(self, split: Split, callback: Callback, checkpoint: Path | None) -> None:
-        times = split.log.arrays.time[split.train.start[split.train.stop > split.train.start]]
-        by_user = split.config.get("by") == "user" or len(times) == 0
-        self._origin = None if by_user else int(times.min())
+        self._origin = origin_of(split)
         self._fit_direction(split, callback, checkpoint)
         pairs: list[np.ndarray] = []
         people: list[np.ndarray] = []
@@ -312,8 +310,8 @@ class BoostedCounts(PairTrees):
         return cls(**arguments)
 
     def _fit_direction(self, split: Split, callback: Callback, checkpoint: Path | None) -> None:
-        part, data = self.direction, training_data(split)
-        if not (part.is_fitted and all(part.fit_info.get(key) == value for key, value in data.items())):
+        part = self.direction
+        if not trained_on(part, split):
             folder = None if checkpoint is None else checkpoint / "direction"
             part.fit(split, callback=within(callback, 0.0, 0.5), checkpoint=folder)
         self.fit_info["parts"] = {part.name: part.fit_info}
@@ -330,16 +328,11 @@ class BoostedCounts(PairTrees):
         return ["direction"], direction.pairs(rows, columns)[:, None]
 
     def _weights(self) -> dict[str, np.ndarray]:
-        part = {f"direction.{key}": array for key, array in self.direction._weights().items()}
-        return {**super()._weights(), **part}
+        return {**super()._weights(), **part_weights("direction", self.direction)}
 
     def _load_weights(self, weights: dict[str, np.ndarray]) -> None:
         super()._load_weights(weights)
-        self.direction.item_ids = self.item_ids
-        self.direction.fit_info = self.fit_info["parts"][self.direction.name]
-        of_part = {k.removeprefix("direction."): v for k, v in weights.items() if k.startswith("direction.")}
-        self.direction._load_weights(of_part)
-        self.direction._fitted = True
+        load_part("direction", self.direction, self, weights)
 
 
 def _chosen(

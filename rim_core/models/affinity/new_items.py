@@ -16,8 +16,8 @@ from rim_core.errors import ModelError
 from rim_core.models.affinity.frequency import Frequency
 from rim_core.models.affinity.histories import origin_of
 from rim_core.models.affinity.item_features import WIDTH, directions, nearest, rarity, words_of
-from rim_core.models.base import Model, training_data
-from rim_core.models.rim import within
+from rim_core.models.base import Model
+from rim_core.models.parts import load_part, part_weights, trained_on, within
 from rim_core.scores import BLOCK_ENTRIES, Scores
 
 if TYPE_CHECKING:
@@ -106,8 +106,7 @@ class NewItems(Model):
     # -- training ---------------------------------------------------------------------------------------------
 
     def _fit(self, split: Split, callback: Callback, checkpoint: Path | None) -> None:
-        data = training_data(split)
-        if not (self.base.is_fitted and all(self.base.fit_info.get(k) == v for k, v in data.items())):
+        if not trained_on(self.base, split):
             folder = None if checkpoint is None else checkpoint / "base"
             self.base.fit(split, callback=within(callback, 0.0, 0.9), checkpoint=folder)
         words = words_of(split.log.items)[split.train.item_codes]
@@ -193,7 +192,7 @@ class NewItems(Model):
     # -- artifacts --------------------------------------------------------------------------------------------
 
     def _weights(self) -> dict[str, np.ndarray]:
-        out = {f"base.{key}": array for key, array in self.base._weights().items()}
+        out = part_weights("base", self.base)
         for name, matrix in (("words", self._words), ("rare", self._rare), ("launches", self._launches.words)):
             out |= {
                 f"{name}.indices": matrix.indices.astype(np.int32),
@@ -216,10 +215,7 @@ class NewItems(Model):
         self._words, self._rare, self._events = matrix("words"), matrix("rare"), weights["events"]
         self._launches = Launches(matrix("launches"), weights["happened"], weights["expected"])
         self._curve, self._rate = weights["curve"], weights["rate"]
-        self.base.item_ids = self.item_ids
-        self.base.fit_info = self.fit_info["parts"][self.base.name]
-        self.base._load_weights({k.removeprefix("base."): v for k, v in weights.items() if k.startswith("base.")})
-        self.base._fitted = True
+        load_part("base", self.base, self, weights)
 
 
 class NewItemScores(Scores):
