@@ -16,14 +16,18 @@ from dataclasses import replace
 import numpy as np
 import torch
 from rows import AFFINITIES, parser_of, run, shown, table_of, written
+from scipy import sparse
 
 import rim_core as rim
+from rim_core.datasets.states import expand_ranges
+from rim_core.models.affinity.histories import DAY, decayed_counts
 
 START, HORIZON, BAR = "2017-12-01", "14D", 1.10
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = parser_of(__doc__, AFFINITIES)
+    parser.add_argument("--limit", action="store_true", help="what is lost by not knowing the rates of pairs exactly")
     parser.add_argument("--tuning", action="store_true", help="report on the calibration window instead")
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
@@ -33,6 +37,8 @@ def main(arguments: list[str] | None = None) -> int:
     states = everyone(split.calibration if options.tuning else split.later.test)
     m, n = states.shape
     print(f"{len(log):,} events; {m:,} households × {n:,} items, {states.target_counts.sum():,.0f} target events")
+    if options.limit:
+        print(limit(states), flush=True)
     runs = [
         run(name, seed, split, states, refit=not options.tuning) for name in options.models for seed in options.seeds
     ]
@@ -46,6 +52,36 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"{column}: {best} has {gain - 1:+.1%} over Frequency ({plain:.4f}); bar +10 % {verdict}")
     written(options.json, {"tuning": options.tuning, "runs": runs, "summary": table.to_dict(orient="index")})
     return 0
+
+
+def limit(states: rim.UserStates, half_life_days: float = 120.0) -> str:
+    """How far precision could rise if the rate of every pair were known: the learning curve of decayed frequency.
+
+    Precision with a random half of every history and with all of it; if the loss falls as 1 / events, the other half of
+    the way is as long as all that is left: limit = 2 · precision(all) − precision(half).
+    """
+    rng = np.random.default_rng(0)
+    f = decayed_counts(states, half_life_days).tocsr()
+    a = states.log.arrays
+    row, event = expand_ranges(states.start, states.stop)
+    column = states.column_of_item[a.item[event]]
+    keep = (column >= 0) & (rng.random(len(event)) < 0.5)
+    weight = np.exp2(-(states.time[row] - a.time[event]) / (half_life_days * DAY))[keep]
+    half = sparse.coo_matrix((weight, (row[keep], column[keep])), shape=states.shape).tocsr()
+    lines = []
+    for name, ranked in (("ItemRec", rim.item_rec), ("UserRec", rim.user_rec)):
+        reached = []
+        for counts in (half, f):
+            share = np.asarray(counts.sum(axis=0)).ravel() / counts.sum()
+            activity = np.asarray(counts.sum(axis=1)).ravel()
+            scores = rim.Scores.from_factors(1e-3 * activity[:, None], share[:, None], added=counts, states=states)
+            reached.append(rim.evaluate(ranked(scores), states).precision)
+        most = 2 * reached[1] - reached[0]
+        lines.append(
+            f"{name}: half of every history {reached[0]:.4f}, all of it {reached[1]:.4f}, rates known exactly about "
+            f"{most:.4f} ({most / reached[1] - 1:+.1%})"
+        )
+    return "\n".join(lines)
 
 
 def everyone(states: rim.UserStates) -> rim.UserStates:

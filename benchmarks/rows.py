@@ -78,9 +78,10 @@ def deciles(expected: np.ndarray, happened: np.ndarray, seed: int = 0) -> pd.Dat
         e, h = expected[part], happened[part]
         drawn = rng.integers(len(part), size=(DRAWS, len(part)))
         with np.errstate(divide="ignore", invalid="ignore"):
-            ratios = e[drawn].sum(axis=1) / h[drawn].sum(axis=1)
+            happens = h[drawn].sum(axis=1)
+            ratios = e[drawn].sum(axis=1)[happens > 0] / happens[happens > 0]
             ratio = e.sum() / h.sum()
-        low, high = np.nanquantile(ratios, [0.025, 0.975])
+        low, high = np.quantile(ratios, [0.025, 0.975]) if len(ratios) else (np.nan, np.nan)
         rows.append({"expected": e.sum(), "happened": h.sum(), "ratio": ratio, "low": low, "high": high})
     return pd.DataFrame(rows)
 
@@ -111,7 +112,7 @@ def table_of(runs: Iterable[dict[str, Any]]) -> pd.DataFrame:
         "total": "exp/happened", "deciles_kept": "deciles kept", "fit_cpu_seconds": "CPU s",
     }  # fmt: skip
     by = frame.groupby("model", sort=False)
-    table = by[list(wanted)].mean().rename(columns=wanted)
+    table = by[[c for c in wanted if c in frame]].mean().rename(columns=wanted)
     if frame["seed"].nunique() > 1:
         spread = by[["item_precision", "user_precision"]].std()
         table.insert(1, "ItemRec sd", spread["item_precision"])

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from rim_core.errors import ModelError
-from rim_core.models.base import Intensity, Model, Preference, Progress, training_data
+from rim_core.models.base import Intensity, Model, Preference
+from rim_core.models.parts import load_part, part_weights, trained_on, within
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,12 +75,7 @@ class RIM(Model):
         return cls(**parts)
 
     def _fit(self, split: Split, callback: Callback, checkpoint: Path | None) -> None:
-        data = training_data(split)
-        missing = {
-            role: part
-            for role, part in self.parts.items()
-            if not (part.is_fitted and all(part.fit_info.get(key) == value for key, value in data.items()))
-        }
+        missing = {role: part for role, part in self.parts.items() if not trained_on(part, split)}
         begin = 0.0
         for role, part in missing.items():
             share = WORK[role] / sum(WORK[r] for r in missing)
@@ -95,21 +91,8 @@ class RIM(Model):
         return self.preference.preference(states).scaled(self.intensity.intensity(states))
 
     def _weights(self) -> dict[str, np.ndarray]:
-        return {f"{role}.{key}": array for role, part in self.parts.items() for key, array in part._weights().items()}
+        return {key: array for role, part in self.parts.items() for key, array in part_weights(role, part).items()}
 
     def _load_weights(self, weights: dict[str, np.ndarray]) -> None:
         for role, part in self.parts.items():
-            part.item_ids = self.item_ids
-            part.fit_info = self.fit_info["parts"][part.name]
-            part._load_weights({k.removeprefix(f"{role}."): w for k, w in weights.items() if k.startswith(f"{role}.")})
-            part._fitted = True
-
-
-def within(callback: Callback, begin: float, share: float) -> Callback:
-    """Reports of a part as reports of the whole, from ``begin`` to ``begin + share`` of it."""
-
-    def report(progress: Progress) -> None:
-        done = min(progress.done / progress.total, 1.0) if progress.total > 0 else 1.0
-        callback(Progress(progress.stage, begin + share * done, 1.0, progress.metrics))
-
-    return report
+            load_part(role, part, self, weights)

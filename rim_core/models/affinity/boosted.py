@@ -17,7 +17,7 @@ from scipy import sparse
 from rim_core.errors import ModelError
 from rim_core.models.affinity.als import ALS
 from rim_core.models.affinity.factors import Factorisation
-from rim_core.models.affinity.histories import shares, training_counts, values_at
+from rim_core.models.affinity.histories import origin_of, shares, training_counts, values_at
 from rim_core.models.affinity.pair_features import (
     ITEM_FEATURES,
     ItemClock,
@@ -27,8 +27,8 @@ from rim_core.models.affinity.pair_features import (
     visible_events,
 )
 from rim_core.models.affinity.trees import CountTrees
-from rim_core.models.base import Model, Progress, training_data
-from rim_core.models.rim import within
+from rim_core.models.base import Model, Progress
+from rim_core.models.parts import load_part, part_weights, trained_on, within
 from rim_core.scores import FactorScores
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from rim_core.datasets.states import UserStates
     from rim_core.models.base import Callback
 
-STATES_AT_ONCE = 20_000
+STATES_AT_ONCE, WINDOWS = 20_000, 10
 
 
 class PairTrees(Model):
@@ -99,9 +99,7 @@ class PairTrees(Model):
     # -- training ---------------------------------------------------------------------------------------------
 
     def _fit(self, split: Split, callback: Callback, checkpoint: Path | None) -> None:
-        times = split.log.arrays.time[split.train.start[split.train.stop > split.train.start]]
-        by_user = split.config.get("by") == "user" or len(times) == 0
-        self._origin = None if by_user else int(times.min())
+        self._origin = origin_of(split)
         self._fit_direction(split, callback, checkpoint)
         pairs: list[np.ndarray] = []
         people: list[np.ndarray] = []
@@ -133,18 +131,36 @@ class PairTrees(Model):
         )
 
     def _labelled(self, split: Split) -> Iterator[tuple[UserStates, ItemClock]]:
-        """Labelled states in parts, with the items as they stood then."""
-        labelled = split.labelled
-        met = (labelled.stop - labelled.start).astype(float)
-        if met.sum() > self.max_events:
-            share = self.max_events / met.sum()
-            keep = np.random.default_rng([self.seed, 23]).random(len(labelled)) < share
-            labelled = labelled.take(np.flatnonzero(keep)) if keep.any() else labelled.take(np.array([0]))
+        """Labelled states in parts, with the items as they stood then.
+
+        A split by time is looked at further back than its labelled windows, so that no single fortnight (a holiday)
+        says what the next one will be like; where that is too much, some states of every window are left out.
+        """
         if split.config.get("by") == "user":
-            yield labelled, ItemClock.at(split, None, self._origin)
+            events = int((split.labelled.stop - split.labelled.start).sum())
+            yield self._thinned(split.labelled, 0, events), ItemClock.at(split, None, self._origin)
             return
-        for time in np.unique(labelled.time):
-            yield labelled.take(np.flatnonzero(labelled.time == time)), ItemClock.at(split, int(time), self._origin)
+        labelled = split.labelled
+        times = [int(t) for t in np.unique(labelled.time)]
+        windows = [labelled.take(np.flatnonzero(labelled.time == t)) for t in times] or [labelled]
+        while len(windows[0]) > 0 and len(windows) < WINDOWS and self._origin is not None:
+            time = int(windows[0].time[0]) - labelled.horizon
+            if time - self._origin < 2 * labelled.horizon:
+                break
+            earlier = replace(windows[0], time=np.full(len(windows[0]), time))
+            windows.insert(0, earlier.take(np.flatnonzero(earlier.stop > earlier.start)))
+        total = sum(int((w.stop - w.start).sum()) for w in windows)
+        for number, window in enumerate(windows):
+            clock = ItemClock.at(split, int(window.time[0]), self._origin) if len(window) else self._clock
+            yield self._thinned(window, number, total), clock
+
+    def _thinned(self, states: UserStates, number: int, total: int) -> UserStates:
+        """A random share of the states where the histories of all windows are too many events."""
+        if total <= self.max_events or len(states) == 0:
+            return states
+        keep = np.random.default_rng([self.seed, 23, number]).random(len(states)) < self.max_events / total
+        keep[0] = True
+        return states.take(np.flatnonzero(keep))
 
     def _elapsed(self, states: UserStates) -> np.ndarray:
         """Horizons of history behind every state, (m,)."""
@@ -278,7 +294,8 @@ class BoostedCounts(PairTrees):
     Parameters
     ----------
     direction : Model, optional
-        Which new items: a preference or a factorisation, for example ``Transformer()``. ALS by default.
+        Which new items: a preference or a factorisation, for example ``GRU()``; how many, the trees say. ALS by
+        default.
     rounds, leaves, learning_rate, smallest_leaf, max_events, seed
         See :class:`PairTrees`.
     """
@@ -290,7 +307,7 @@ class BoostedCounts(PairTrees):
         leaves: int = 31,
         learning_rate: float = 0.1,
         smallest_leaf: int = 200,
-        max_events: int = 10_000_000,
+        max_events: int = 4_000_000,
         seed: int = 0,
     ) -> None:
         super().__init__(rounds, leaves, learning_rate, smallest_leaf, max_events, seed)
@@ -311,8 +328,8 @@ class BoostedCounts(PairTrees):
         return cls(**arguments)
 
     def _fit_direction(self, split: Split, callback: Callback, checkpoint: Path | None) -> None:
-        part, data = self.direction, training_data(split)
-        if not (part.is_fitted and all(part.fit_info.get(key) == value for key, value in data.items())):
+        part = self.direction
+        if not trained_on(part, split):
             folder = None if checkpoint is None else checkpoint / "direction"
             part.fit(split, callback=within(callback, 0.0, 0.5), checkpoint=folder)
         self.fit_info["parts"] = {part.name: part.fit_info}
@@ -329,16 +346,11 @@ class BoostedCounts(PairTrees):
         return ["direction"], direction.pairs(rows, columns)[:, None]
 
     def _weights(self) -> dict[str, np.ndarray]:
-        part = {f"direction.{key}": array for key, array in self.direction._weights().items()}
-        return {**super()._weights(), **part}
+        return {**super()._weights(), **part_weights("direction", self.direction)}
 
     def _load_weights(self, weights: dict[str, np.ndarray]) -> None:
         super()._load_weights(weights)
-        self.direction.item_ids = self.item_ids
-        self.direction.fit_info = self.fit_info["parts"][self.direction.name]
-        of_part = {k.removeprefix("direction."): v for k, v in weights.items() if k.startswith("direction.")}
-        self.direction._load_weights(of_part)
-        self.direction._fitted = True
+        load_part("direction", self.direction, self, weights)
 
 
 def _chosen(

@@ -79,6 +79,8 @@ class Factorisation(Model):
             raise ModelError(f"{type(self).__name__} cannot fold in: leave history at 'training'.")
         self.factors = factors
         self.history: History = history
+        if history == "training":  # the card says so
+            self.folds_in = False  # type: ignore[misc]
         self.seed = seed
         self._user = np.empty((0, 0), np.float32)
         self._item = np.empty((0, 0), np.float32)
@@ -135,19 +137,7 @@ class Factorisation(Model):
         return decayed_counts(states.with_items(own))
 
     def _score(self, states: UserStates) -> FactorScores:
-        columns = self._columns(states)
-        a, k, s = self._link
-        h, w = self._state_factors(states), self._item[columns] * (columns >= 0)[:, None]
-        one = np.ones((len(h), 1), np.float32)
-        shift = np.where(columns >= 0, s, NEVER).astype(np.float32)[:, None]
-        return FactorScores(
-            np.concatenate([np.float32(k) * h, one], axis=1),
-            np.concatenate([w, shift], axis=1),
-            link="softplus",
-            row_scale=np.full(len(h), a),
-            forbidden=states.seen,
-            states=states,
-        )
+        return softplus_scores(self._state_factors(states), self._item, self._link, self._columns(states), states)
 
     def _weights(self) -> dict[str, np.ndarray]:
         encoded = [str(i).encode("utf-8", "surrogatepass") for i in self._user_ids]
@@ -169,6 +159,31 @@ class Factorisation(Model):
 
 NEVER = -60.0
 """z of an item that was never trained: softplus(−60) is 1e−26."""
+
+
+def softplus_scores(
+    h: np.ndarray, w: np.ndarray, link: np.ndarray, columns: np.ndarray, states: UserStates
+) -> FactorScores:
+    """a · softplus(k h·w + s) as lazy scores; items that were never trained (column −1) get next to nothing.
+
+    Parameters
+    ----------
+    h : ndarray (m, d), w : ndarray (own items, d)
+    link : ndarray (3,)
+        (a, k, s).
+    columns : ndarray (n,)
+        Row of w of every item of ``states``.
+    """
+    a, k, s = link
+    known = columns >= 0
+    return FactorScores(
+        np.concatenate([k * h, np.ones((len(h), 1))], axis=1),
+        np.concatenate([w[columns] * known[:, None], np.where(known, s, NEVER)[:, None]], axis=1),
+        link="softplus",
+        row_scale=np.full(len(h), a),
+        forbidden=states.seen,
+        states=states,
+    )
 
 
 def count_link(h: np.ndarray, w: np.ndarray, states: UserStates, seed: int) -> np.ndarray:

@@ -11,10 +11,9 @@ from torch import nn
 from torch.nn import functional
 
 from rim_core.errors import ModelError
-from rim_core.models.affinity.factors import NEVER, count_link
+from rim_core.models.affinity.factors import count_link, softplus_scores
 from rim_core.models.affinity.histories import decayed_counts, entries
 from rim_core.models.base import Model, Progress
-from rim_core.scores import FactorScores
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from rim_core.datasets.split import Split
     from rim_core.datasets.states import UserStates
     from rim_core.models.base import Callback
+    from rim_core.scores import FactorScores
 
 RECENCY = (0.1, 0.3, 1.0, 3.0, 10.0)
 """Borders of the recency classes, in horizons since the last event."""
@@ -230,18 +230,7 @@ class GraphConv(Model):
 
     def _score(self, states: UserStates) -> FactorScores:
         h, w = self._factors(states)
-        columns = self._columns(states)
-        a, k, s = self._link
-        w = w[columns] * (columns >= 0)[:, None]
-        shift = np.where(columns >= 0, s, NEVER)[:, None]
-        return FactorScores(
-            np.concatenate([k * h, np.ones((len(h), 1))], axis=1),
-            np.concatenate([w, shift], axis=1),
-            link="softplus",
-            row_scale=np.full(len(h), a),
-            forbidden=states.seen,
-            states=states,
-        )
+        return softplus_scores(h, w, self._link, self._columns(states), states)
 
     def _weights(self) -> dict[str, np.ndarray]:
         assert self._network is not None

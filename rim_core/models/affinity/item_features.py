@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 WIDTH = 2**18
 """Columns that words are hashed to; a catalogue of 70 000 products has some 30 000 words."""
 NUMBER_CLASSES = 5
+NUMBER_WEIGHT = 0.25
 COMMON = 0.05
 
 
@@ -31,21 +32,21 @@ def words_of(items: pd.DataFrame) -> sparse.csr_matrix:
     Returns
     -------
     csr_matrix of float64 (n, 2**18)
+        1 for a word, ``NUMBER_WEIGHT`` for the class of a number: a like price is a weaker tie than a like kind.
     """
-    rows, columns = [], []
-    for position, words in _words(items):
+    rows, columns, weights = [], [], []
+    for position, words, weight in _words(items):
         rows.append(position)
+        weights.append(np.full(len(words), weight))
         columns.append((pd.util.hash_array(words.astype(object), categorize=False) % np.uint64(WIDTH)).astype(np.int64))
     row = np.concatenate([*rows, np.empty(0, np.int64)])
     column = np.concatenate([*columns, np.empty(0, np.int64)])
-    matrix = sparse.coo_matrix((np.ones(len(row)), (row, column)), shape=(len(items), WIDTH)).tocsr()
-    matrix.sum_duplicates()
-    matrix.data[:] = 1.0
-    return matrix
+    values = np.concatenate([*weights, np.empty(0)])
+    return sparse.coo_matrix((values, (row, column)), shape=(len(items), WIDTH)).tocsr()
 
 
-def _words(items: pd.DataFrame) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """(positions of items, their words), a column at a time."""
+def _words(items: pd.DataFrame) -> Iterator[tuple[np.ndarray, np.ndarray, float]]:
+    """(positions of items, their words, weight), a column at a time."""
     for name in items.columns:
         values = items[name]
         known = np.flatnonzero(values.notna().to_numpy())
@@ -53,13 +54,17 @@ def _words(items: pd.DataFrame) -> Iterator[tuple[np.ndarray, np.ndarray]]:
             split = values.iloc[known].astype(str).str.lower().map(lambda text: sorted(set(re.findall(r"\w+", text))))
             lengths = split.map(len).to_numpy()
             texts = np.array([f"title:{word}" for words in split for word in words], dtype=object)
-            yield np.repeat(known, lengths), texts
+            yield np.repeat(known, lengths), texts, 1.0
         elif pd.api.types.is_numeric_dtype(values) and values.nunique() > NUMBER_CLASSES:
             numbers = values.iloc[known].to_numpy(float)
             borders = np.quantile(numbers, np.linspace(0, 1, NUMBER_CLASSES + 1)[1:-1])
-            yield known, np.array([f"{name}~{c}" for c in np.searchsorted(borders, numbers)], dtype=object)
+            yield (
+                known,
+                np.array([f"{name}~{c}" for c in np.searchsorted(borders, numbers)], dtype=object),
+                NUMBER_WEIGHT,
+            )
         else:
-            yield known, np.array([f"{name}={value}" for value in values.iloc[known]], dtype=object)
+            yield known, np.array([f"{name}={value}" for value in values.iloc[known]], dtype=object), 1.0
 
 
 def rarity(words: sparse.csr_matrix) -> np.ndarray:

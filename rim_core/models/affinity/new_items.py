@@ -9,13 +9,15 @@ import numpy as np
 import pandas as pd
 import torch
 from scipy import sparse
+from scipy.optimize import minimize
 
+from rim_core.datasets.states import expand_ranges
 from rim_core.errors import ModelError
 from rim_core.models.affinity.frequency import Frequency
 from rim_core.models.affinity.histories import origin_of
 from rim_core.models.affinity.item_features import WIDTH, directions, nearest, rarity, words_of
-from rim_core.models.base import Model, training_data
-from rim_core.models.rim import within
+from rim_core.models.base import Model
+from rim_core.models.parts import load_part, part_weights, trained_on, within
 from rim_core.scores import BLOCK_ENTRIES, Scores
 
 if TYPE_CHECKING:
@@ -26,9 +28,9 @@ if TYPE_CHECKING:
     from rim_core.datasets.states import UserStates
     from rim_core.models.base import Callback
 
-ALIKE, BURN_IN, RECENT = 50, 2, 8
+ALIKE, BURN_IN, RECENT, BEFORE, LEAST = 50, 2, 4, 4, 0.05
 """Items that a new one is compared with; horizons of data before a first event counts as a launch; how many horizons of
-launches are learned from."""
+launches are learned from, and how many before each say what the items alike sell; the least of that, in events."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +55,10 @@ class NewItems(Model):
     """Any model, with scores for items that have no or few events in training.
 
     λ(x, y) = (1 − ρ) · base(x, y) + ρ · g(y) · Σ_j s(y, j) · base(x, j), where s weighs the items j that resemble y
-    (words of title and features, rare ones count more), ρ = few / (few + events of y), and g is how past launches
-    that resemble y did in their first horizon, relative to the items that they resembled: their events over that
-    expectation, shrunk to what all launches did (Gamma-Poisson). Items known well keep the base's score.
+    (words of title and features, rare ones count more), ρ = few / (few + events of y), and g makes of what the items
+    alike sell, e, what past launches made of it in their first horizon: exp(a) · e^γ (Poisson regression), times
+    what launches that resemble y did relative to that, shrunk to 1 (Gamma-Poisson). Items known well keep the
+    base's score.
 
     Parameters
     ----------
@@ -83,8 +86,9 @@ class NewItems(Model):
         self._words = sparse.csr_matrix((0, WIDTH))
         self._rare = sparse.csr_matrix((1, WIDTH))
         self._events = np.empty(0)
+        self._rate = np.empty(0)
         self._launches = Launches(sparse.csr_matrix((0, WIDTH)), np.empty(0), np.empty(0))
-        self._overall = 1.0
+        self._curve = np.array([0.0, 1.0])
 
     @property
     def name(self) -> str:
@@ -102,8 +106,7 @@ class NewItems(Model):
     # -- training ---------------------------------------------------------------------------------------------
 
     def _fit(self, split: Split, callback: Callback, checkpoint: Path | None) -> None:
-        data = training_data(split)
-        if not (self.base.is_fitted and all(self.base.fit_info.get(k) == v for k, v in data.items())):
+        if not trained_on(self.base, split):
             folder = None if checkpoint is None else checkpoint / "base"
             self.base.fit(split, callback=within(callback, 0.0, 0.9), checkpoint=folder)
         words = words_of(split.log.items)[split.train.item_codes]
@@ -114,13 +117,14 @@ class NewItems(Model):
         )
         item, when = _training_events(split)
         self._events = np.bincount(item, minlength=words.shape[0]).astype(float)
+        self._rate = _base_totals(self.base, split)
         self._launches = self._past_launches(split, item, when)
-        happened, expected = self._launches.happened.sum(), self._launches.expected.sum()
-        self._overall = float((happened + 1.0) / (expected + 1.0)) if expected > 0 else 1.0
+        self._curve = _growth(self._launches.happened, self._launches.expected)
         self.fit_info["parts"] = {self.base.name: self.base.fit_info}
         self.fit_info["training"] = (
             f"{self.base.name}: {self.base.fit_info.get('training', 'fitted in closed form')}; new items from "
-            f"{len(self._launches.happened):,} past launches, {self._overall:.3g} × what the items alike had"
+            f"{len(self._launches.happened):,} past launches, {np.exp(self._curve[0]):.3g} · "
+            f"(events of the items alike)^{self._curve[1]:.3g}"
         )
 
     def _past_launches(self, split: Split, item: np.ndarray, when: np.ndarray) -> Launches:
@@ -140,7 +144,7 @@ class NewItems(Model):
             fresh, known = np.flatnonzero(first == p), np.flatnonzero(first < p)
             if len(fresh) == 0 or len(known) == 0:
                 continue
-            since = max(0, p - 4)
+            since = max(0, p - BEFORE)
             rate = np.asarray(counts[since:p].sum(axis=0)).ravel()[known] / (p - since)
             launched.append(fresh)
             happened.append(np.asarray(counts[p].todense()).ravel()[fresh])
@@ -177,17 +181,18 @@ class NewItems(Model):
         solid = solid if len(solid) else np.arange(len(self._events))
         alike = nearest(shape, directions(self._words[solid], rare), ALIKE)
         past = nearest(shape, directions(self._launches.words, rare), ALIKE)
-        happened, expected = (past != 0) @ self._launches.happened, (past != 0) @ self._launches.expected
-        level = (happened + self.shrinkage * self._overall) / (expected + self.shrinkage)
-        spread = sparse.csr_matrix(
-            (np.ones(len(solid)), (np.arange(len(solid)), solid)), shape=(len(solid), len(self._events))
-        )
-        return sparse.csr_matrix(sparse.diags(level) @ alike @ spread)
+        sold = alike @ self._rate[solid]
+        foreseen = (past != 0) @ _expected(self._curve, self._launches.expected)
+        relative = ((past != 0) @ self._launches.happened + self.shrinkage) / (foreseen + self.shrinkage)
+        level = relative * _expected(self._curve, sold) / np.maximum(sold, LEAST)
+        mixture = sparse.coo_matrix(sparse.diags(level) @ alike)
+        size = (len(new), len(self._events))
+        return sparse.csr_matrix((mixture.data, (mixture.row, solid[mixture.col])), shape=size)
 
     # -- artifacts --------------------------------------------------------------------------------------------
 
     def _weights(self) -> dict[str, np.ndarray]:
-        out = {f"base.{key}": array for key, array in self.base._weights().items()}
+        out = part_weights("base", self.base)
         for name, matrix in (("words", self._words), ("rare", self._rare), ("launches", self._launches.words)):
             out |= {
                 f"{name}.indices": matrix.indices.astype(np.int32),
@@ -198,7 +203,8 @@ class NewItems(Model):
             "events": self._events,
             "happened": self._launches.happened,
             "expected": self._launches.expected,
-            "overall": np.array([self._overall]),
+            "curve": self._curve,
+            "rate": self._rate,
         }
 
     def _load_weights(self, weights: dict[str, np.ndarray]) -> None:
@@ -208,11 +214,8 @@ class NewItems(Model):
 
         self._words, self._rare, self._events = matrix("words"), matrix("rare"), weights["events"]
         self._launches = Launches(matrix("launches"), weights["happened"], weights["expected"])
-        self._overall = float(weights["overall"][0])
-        self.base.item_ids = self.item_ids
-        self.base.fit_info = self.fit_info["parts"][self.base.name]
-        self.base._load_weights({k.removeprefix("base."): v for k, v in weights.items() if k.startswith("base.")})
-        self.base._fitted = True
+        self._curve, self._rate = weights["curve"], weights["rate"]
+        load_part("base", self.base, self, weights)
 
 
 class NewItemScores(Scores):
@@ -288,10 +291,43 @@ class NewItemScores(Scores):
         )
 
 
+def _expected(curve: np.ndarray, sold: np.ndarray) -> np.ndarray:
+    """exp(a) · e^γ."""
+    expected: np.ndarray = np.exp(curve[0] + curve[1] * np.log(np.maximum(sold, LEAST)))
+    return expected
+
+
+def _growth(happened: np.ndarray, sold: np.ndarray) -> np.ndarray:
+    """(a, γ) of the largest Poisson likelihood, γ drawn to 1 where launches are few; (0, 1) without any."""
+    if len(happened) == 0 or happened.sum() == 0:
+        return np.array([0.0, 1.0])
+    x = np.log(np.maximum(sold, LEAST))
+
+    def loss(p: np.ndarray) -> float:
+        z = p[0] + p[1] * x
+        return float((np.exp(np.clip(z, -30, 30)) - happened * z).sum() + 2.0 * (p[1] - 1.0) ** 2)
+
+    best = minimize(loss, np.array([np.log(happened.mean()) - x.mean(), 1.0]), method="Nelder-Mead")
+    return np.array([best.x[0], float(np.clip(best.x[1], 0.0, 1.5))])
+
+
+def _base_totals(base: Model, split: Split) -> np.ndarray:
+    """Σ_x base(x, y) of every item over the training users at the end of the training data; (n,), block by block.
+
+    In a split by user, over the labelled states: there is no end that all users share.
+    """
+    states = split.labelled
+    if split.config.get("by") != "user":
+        states = replace(split.train, horizon=split.test.horizon)
+    scores = base.score(replace(states, exclude_seen=False))
+    total = np.zeros(states.shape[1])
+    for _, _, rows in scores.blocks():
+        total += rows.sum(dim=0).double().cpu().numpy()
+    return total
+
+
 def _training_events(split: Split) -> tuple[np.ndarray, np.ndarray]:
     """(column, time) of every training event of a target type."""
-    from rim_core.datasets.states import expand_ranges
-
     train, a = split.train, split.log.arrays
     _, event = expand_ranges(train.start, train.stop)
     event = event[train.is_target_event[event]]

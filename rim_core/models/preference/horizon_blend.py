@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rim_core.models.base import Preference
+from rim_core.models.parts import within
 from rim_core.models.preference.horizon_gru import HorizonGRU
 from rim_core.models.preference.horizon_transformer import HorizonTransformer
 from rim_core.models.preference.sharpness import Logits, fit_powers, states_to_fit
 from rim_core.models.preference.softmax import softmax_scores
-from rim_core.models.rim import within
 
 if TYPE_CHECKING:
     from pathlib import Path
