@@ -181,8 +181,9 @@ def shares(frame: pd.DataFrame) -> go.Figure:
                     " of the user-states<extra></extra>",
                 )
             )
-    figure.update_xaxes(type="log", tickformat=".2~%", range=[np.log10(low), np.log10(high)])
-    figure.update_yaxes(type="log", tickformat=".2~%", range=[np.log10(low), np.log10(high)])
+    ticks = [base * 10.0**power for power in range(-6, 1) for base in (1, 2, 5)]
+    for axis in (figure.update_xaxes, figure.update_yaxes):
+        axis(type="log", tickvals=ticks, tickformat=".2~%", range=[np.log10(low), np.log10(high)])
     return layout(figure, "planned: share of the user-states (log)", "online (log)", legend=True, height=380)
 
 
