@@ -44,7 +44,7 @@ class Simulation:
     load : DataFrame
         low, high, planned, online (shares of the user-states that get so many items).
     figures : DataFrame
-        figure (in words), planned, online.
+        figure (in words), kind ("share", "count" or "figure"), planned, online.
     states : int
         Of the test window.
     """
@@ -137,22 +137,25 @@ def _load(planned: np.ndarray, online: np.ndarray) -> pd.DataFrame:
 
 
 _WORDS = {
-    "precision": "Precision: interactions that happened per delivery",
-    "recall": "Recall",
-    "item_perplexity": "Items effectively reached (perplexity)",
-    "user_perplexity": "User-states effectively reached (perplexity)",
-    "item_coverage": "Share of the items that reach somebody",
-    "user_coverage": "Share of the user-states that get something",
-    "delivered": "Deliveries",
-    "expected": "Expected interactions (summed scores)",
-    "hits": "Interactions that happened",
+    "precision": ("Precision: interactions that happened per delivery", "figure"),
+    "recall": ("Recall", "figure"),
+    "item_perplexity": ("Items effectively reached (perplexity)", "count"),
+    "user_perplexity": ("User-states effectively reached (perplexity)", "count"),
+    "item_coverage": ("Share of the items that reach somebody", "share"),
+    "user_coverage": ("Share of the user-states that get something", "share"),
+    "delivered": ("Deliveries", "count"),
+    "expected": ("Expected interactions (summed scores)", "figure"),
+    "hits": ("Interactions that happened", "count"),
 }
 
 
 def _figures(metrics: dict[str, Any]) -> pd.DataFrame:
     offline, online = metrics.get("offline", {}), metrics.get("online", {})
-    rows = [{"figure": words, "planned": offline.get(k), "online": online.get(k)} for k, words in _WORDS.items()]
-    return pd.DataFrame(rows)
+    rows = [
+        {"figure": words, "kind": kind, "planned": offline.get(k), "online": online.get(k)}
+        for k, (words, kind) in _WORDS.items()
+    ]
+    return pd.DataFrame(rows).astype({"planned": object, "online": object})
 
 
 # -- hindsight -----------------------------------------------------------------------------------------------------

@@ -181,8 +181,9 @@ def shares(frame: pd.DataFrame) -> go.Figure:
                     " of the user-states<extra></extra>",
                 )
             )
-    figure.update_xaxes(type="log", tickformat=".2~%", range=[np.log10(low), np.log10(high)])
-    figure.update_yaxes(type="log", tickformat=".2~%", range=[np.log10(low), np.log10(high)])
+    ticks = [base * 10.0**power for power in range(-6, 1) for base in (1, 2, 5)]
+    for axis in (figure.update_xaxes, figure.update_yaxes):
+        axis(type="log", tickvals=ticks, tickformat=".2~%", range=[np.log10(low), np.log10(high)])
     return layout(figure, "planned: share of the user-states (log)", "online (log)", legend=True, height=380)
 
 
@@ -261,7 +262,8 @@ def groups(frame: pd.DataFrame) -> go.Figure:
 def expected_outcomes(frame: pd.DataFrame) -> go.Figure:
     """What happened against what was expected, a point an item. ``frame``: title, expected, outcomes, verdict."""
     figure = go.Figure()
-    top = float(max(frame["expected"].max(), frame["outcomes"].max(), 1.0)) * 1.05
+    wide, high = (1.06 * float(max(frame[c].max(), 1.0)) for c in ("expected", "outcomes"))
+    top = min(wide, high)
     line = {"color": palette().ink, "width": 1, "dash": "dash"}
     figure.add_trace(go.Scatter(x=[0, top], y=[0, top], name="as expected", mode="lines", line=line, hoverinfo="skip"))
     for verdict, colour in _colours().items():
@@ -278,8 +280,8 @@ def expected_outcomes(frame: pd.DataFrame) -> go.Figure:
                     hovertemplate="<b>%{customdata}</b><br>expected %{x:,.2f}, happened %{y:,}<extra></extra>",
                 )
             )
-    figure.update_xaxes(rangemode="tozero")
-    figure.update_yaxes(rangemode="tozero")
+    figure.update_xaxes(range=[-0.02 * wide, wide])
+    figure.update_yaxes(range=[-0.02 * high, high])
     return layout(figure, "interactions expected of what was delivered", "happened", legend=True, height=380)
 
 

@@ -126,7 +126,7 @@ def _reasons(found: services.Reasons, label: str) -> None:
     columns = {
         "title": Column("Item"),
         "time": Column("When", "time"),
-        "days_before": Column("Days before", "decimal"),
+        "days_before": Column("Days before", "count"),
         "event_type": Column("Event"),
         "alike": Column(
             "Alike", "decimal", "Correlation, over users, of what the model thinks they prefer: 1 is the same"

@@ -182,7 +182,8 @@ def _headline(found: services.CampaignResult, items: pd.DataFrame) -> None:
     kept = int((promised["verdict"] == "kept").sum())
     cells[0].metric(
         "Promises kept", f"{messages.count(kept)} of {messages.count(len(promised))}" if len(promised) else "none made",
-        border=True, help="Items delivered to at least as many user-states as promised.",
+        "of this plan", delta_color="off", delta_arrow="off", border=True,
+        help="Items delivered to at least as many user-states as promised.",
     )  # fmt: skip
     cells[1].metric(
         "Delivered", messages.count(delivered), f"{messages.percent(delivered / max(1, planned))} of planned",

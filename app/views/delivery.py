@@ -10,8 +10,8 @@ from app.ui import audience_charts, charts, messages, tables
 from app.ui.tables import Column
 from app.views import choosing, waiting
 
-MOST_ITEMS = 5
-"""Items drawn at once."""
+MOST_ITEMS = 5  # drawn at once
+STAGES = ("planned", "online")
 
 
 def page() -> None:
@@ -61,7 +61,8 @@ def _headline(scenario: services.Scenario, found: services.Simulation) -> None:
     cells = st.columns(4)
     cells[0].metric(
         "Promises kept", f"{messages.count(kept)} of {messages.count(len(promised))}" if len(promised) else "none made",
-        border=True, help="When delivered online, on the test window.",
+        "one visitor at a time", delta_color="off", delta_arrow="off", border=True,
+        help="When delivered online, on the test window.",
     )  # fmt: skip
     short = promised[promised["verdict"] == "short"]
     missing = int((short["minimum"] - short["delivered"]).sum())
@@ -142,10 +143,11 @@ def _offline(scenario: services.Scenario, found: services.Simulation) -> None:
     charts.show(audience_charts.shares(found.items), "shares", "Planned against delivered share of every item")
     columns = {
         "figure": Column("Figure"),
-        "planned": Column("Planned, offline", "decimal", "On the calibration windows"),
-        "online": Column("Delivered, online", "decimal", "On the test window"),
+        "planned": Column("Planned, offline", help="On the calibration windows"),
+        "online": Column("Delivered, online", help="On the test window"),
     }
-    tables.show(found.figures, columns, "figures-table", rows=9)
+    words = {c: [_figure(k, v) for k, v in zip(found.figures["kind"], found.figures[c], strict=True)] for c in STAGES}
+    tables.show(found.figures.assign(**words), columns, "figures-table", rows=9)
     st.subheader("Against hindsight", anchor=False)
     task = services.task(services.hindsight_key(scenario))
     if task is None:
@@ -158,6 +160,13 @@ def _offline(scenario: services.Scenario, found: services.Simulation) -> None:
     best: services.Hindsight | None = waiting.result(task.key, "plan with hindsight")
     if best is not None:
         _hindsight(best)
+
+
+def _figure(kind: str, value: float | None) -> str:
+    """A figure of the comparison as people read it."""
+    if kind == "share":
+        return messages.percent(value)
+    return messages.count(value) if kind == "count" else messages.decimal(value)
 
 
 def _hindsight(best: services.Hindsight) -> None:
@@ -191,6 +200,12 @@ def _load(found: services.Simulation) -> None:
         st.caption(
             f"Online, the load is as even as if {messages.count(reached['online'], 'user-states')} of "
             f"{messages.count(found.states)} shared it equally (perplexity)."
+        )
+    full = found.load[found.load[["planned", "online"]].max(axis=1) > 0]
+    if len(full) == 1 and full["low"].iloc[0] == full["high"].iloc[0]:
+        st.caption(
+            f"Every user-state gets {messages.count(full['low'].iloc[0], 'items')}: no limit keeps an item back, so "
+            "all places are filled. With a limit on the popular items, or a larger K, the load spreads."
         )
     charts.show(audience_charts.load(found.load), "load", "How many items user-states get, planned and online")
     columns = {

@@ -22,7 +22,10 @@ HEADINGS = ("user_id", "user", "userid", "id", "customer_id", "customer", "visit
 
 @dataclass(frozen=True)
 class AudienceRules:
-    """What makes an audience of a plan's pairs, in the order in which it is applied.
+    """What makes an audience of a plan's pairs.
+
+    Applied in the order suppression, frequency cap, largest size, hold-out, minimum size: those held out are drawn from
+    just the deliveries that would be made, so that both groups differ by chance alone.
 
     Attributes
     ----------
@@ -77,7 +80,7 @@ class Removal:
 
     Attributes
     ----------
-    rule : {"suppression", "hold-out", "frequency cap", "largest size", "minimum size"}
+    rule : {"suppression", "frequency cap", "largest size", "hold-out", "minimum size"}
     pairs : int
         Deliveries removed.
     users, items : int
@@ -101,7 +104,7 @@ class Audience:
     removals : tuple of Removal
         One for every rule that is in force, in order.
     held_out : DataFrame
-        The pairs that the hold-out group would have got (after suppression): what its users do is compared with the
+        The pairs that the hold-out group would have got under the same rules: what its users do is compared with the
         others.
     before : int
         Pairs before any rule.
@@ -131,16 +134,18 @@ def select_audience(pairs: pa.Table | pd.DataFrame, rules: AudienceRules, suppre
     work = _Selection(frame)
     if rules.suppression is not None or len(suppressed):
         work.keep("suppression", ~work.users.isin(pd.Index(list(suppressed), dtype=object))[work.user])
-    out = np.zeros(len(frame), bool)
-    if rules.holdout > 0:
-        out = held_out(pa.array(work.users, pa.string()), rules.holdout, rules.holdout_seed)[work.user] & work.kept
-        work.keep("hold-out", ~out)
     if rules.max_per_user is not None:
         work.keep("frequency cap", work.best(work.user, rules.max_per_user))
     if rules.max_size is not None:
         work.keep("largest size", work.best(work.item, rules.max_size))
+    out = np.zeros(len(frame), bool)
+    if rules.holdout > 0:
+        out = held_out(pa.array(work.users, pa.string()), rules.holdout, rules.holdout_seed)[work.user] & work.kept
+        work.keep("hold-out", ~out)
     if rules.min_size > 0:
-        work.keep("minimum size", (work.users_by_item() >= rules.min_size)[work.item])
+        enough = (work.users_by_item() >= rules.min_size)[work.item]
+        work.keep("minimum size", enough)
+        out &= enough
     return Audience(_ranked(frame[work.kept]), tuple(work.removals), _ranked(frame[out]), len(frame))
 
 

@@ -193,6 +193,8 @@ def _items(
     items["promised"] = pd.array([pd.NA] * len(items), "Int64") if promised is None else promised.reindex(items.index)
     whole = ["planned", "delivered", "withheld", "outcomes"]
     items[whole] = items[whole].fillna(0).astype(np.int64)
+    if audience["expected"].notna().any():  # nothing is expected of what was not delivered
+        items["expected"] = items["expected"].fillna(0.0)
     known = items["promised"].notna().to_numpy()
     kept = items["delivered"].to_numpy() >= items["promised"].fillna(0).to_numpy(float)
     items["verdict"] = np.select([~known, kept], ["unknown", "kept"], "short")

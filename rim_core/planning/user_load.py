@@ -56,7 +56,7 @@ def user_load_sweep(
         A row a model, mode and capacity: model, mode, capacity, alpha (K/n), max_exposure, precision (NaN without
         states), user_perplexity and users_reached (its share of m), item_perplexity, delivered_share (mean over the
         items of the share of user-states that got it; max_exposure is ideal where K·m is enough, Figure S7),
-        ideal_share (the lesser of max_exposure and alpha), over (share of items above their maximum).
+        ideal_share (the lesser of max_exposure, in whole user-states, and alpha), over (share of items above their maximum).
 
     Raises
     ------
@@ -103,6 +103,6 @@ def _figures(delivered: Assignment, capacity: int, max_exposure: float) -> dict[
         "users_reached": users / max(m, 1),
         "item_perplexity": perplexity(delivered.exposure),
         "delivered_share": float(share.mean()),
-        "ideal_share": min(max_exposure, capacity / n),
+        "ideal_share": min(float(maximum.mean()) / max(m, 1), capacity / n),
         "over": float((delivered.exposure > maximum).mean()),
     }

@@ -108,7 +108,7 @@ def test_every_rule_says_what_it_removed_and_the_file_holds_what_is_left(plan: S
     app.number_input(key="rule-least").set_value(5)
     fine(app.run())
     table = [d.value for d in app.dataframe if "rule" in d.value][-1]
-    assert table["rule"].tolist() == ["Hold-out", "Frequency cap", "Minimum size"]
+    assert table["rule"].tolist() == ["Frequency cap", "Hold-out", "Minimum size"]
     assert before - table["pairs"].sum() == table["left"].iloc[-1]
     assert int(metric(app, "Deliveries in all").replace(",", "")) == table["left"].iloc[-1]
     assert "users are held out" in words(app)

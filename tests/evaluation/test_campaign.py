@@ -72,8 +72,12 @@ def test_a_file_of_another_campaign_is_refused() -> None:
         campaign_result(PLANNED, WITHHELD, events_of([("x1", "y1", "sent"), ("x2", "y1", "purchase")]))
 
 
-def test_the_effect_of_a_simulated_campaign_is_found_again() -> None:
-    """60 000 deliveries, one user in ten held out, outcomes 30 % up for those reached: 0.3 lies in the interval."""
+@pytest.mark.parametrize("rules", [{}, {"max_per_user": 1}, {"max_size": 9000, "max_per_user": 2, "min_size": 10}])
+def test_the_effect_of_a_simulated_campaign_is_found_again(rules: dict[str, int]) -> None:
+    """60 000 deliveries, one user in ten held out, outcomes 30 % up for those reached: 0.3 lies in the interval.
+
+    Whatever the other rules: they must treat both groups alike.
+    """
     rng = np.random.default_rng(5)
     users, items = 20_000, 3
     pairs = pd.DataFrame(
@@ -84,7 +88,7 @@ def test_the_effect_of_a_simulated_campaign_is_found_again() -> None:
         }
     )
     pairs = pairs.assign(expected=pairs["score"], rank=1, state=np.arange(len(pairs)) // items)
-    audience = select_audience(pairs, AudienceRules(holdout=0.1, holdout_seed=2))
+    audience = select_audience(pairs, AudienceRules(holdout=0.1, holdout_seed=2, **rules))
     parts = []
     for group, factor in ((audience.pairs, 1.3), (audience.held_out, 1.0)):
         happened = rng.poisson(factor * group["expected"])

@@ -68,7 +68,7 @@ def test_an_export_can_be_made_again_with_the_same_bytes(workspace: Workspace, s
         assert AudienceRecipe.from_dict(record.recipe) == recipe
         workspace.add_suppression_list("opted out", ["u05"])  # a later version changes nothing of an old export
         assert reproduces(workspace, record.id)
-        assert [r.rule for r in audience.removals][:2] == ["suppression", "hold-out"]
+        assert [r.rule for r in audience.removals][:3] == ["suppression", "frequency cap", "hold-out"]
     assert workspace.suppression_list("opted out").users == 1
     assert len(workspace.exports(scenario_id=scenario.id)) == 4
     assert workspace.exports(scenario_id="another") == []
@@ -108,7 +108,7 @@ def test_the_command_writes_a_layout_and_says_what_was_removed(
     arguments += [str(out), "--to", str(tmp_path / "meta.csv"), "--max-per-user", "1"]
     said = CliRunner().invoke(command, [*arguments, "--json"], obj=Output(), catch_exceptions=False)
     answer = json.loads(said.stdout)
-    assert [r["rule"] for r in answer["removed"]] == ["suppression", "hold-out", "frequency cap"]
+    assert [r["rule"] for r in answer["removed"]] == ["suppression", "frequency cap", "hold-out"]
     assert (answer["format"], answer["hashed"]) == ("meta", True)
     assert (tmp_path / "meta.csv").read_text().splitlines()[0] == "email"
     text = CliRunner().invoke(command, arguments, obj=Output(), catch_exceptions=False).stdout
