@@ -12,9 +12,10 @@ from rim_core.datasets.log import SECOND
 from rim_core.datasets.split import Split, split_by_time
 from rim_core.datasets.states import UserStates
 from rim_core.errors import ModelError
-from rim_core.models import Transformer
+from rim_core.models import Model, Transformer
 from rim_core.models.base import silent
 from rim_core.models.preference.lessons import NextEvents
+from rim_core.models.preference.sequence import SequencePreference
 from rim_core.models.preference.sequences import Sequences
 from rim_core.models.preference.trainer import Trainer
 from rim_core.models.preference.transformer import TransformerNetwork
@@ -67,6 +68,19 @@ def test_only_the_last_events_are_carried_on() -> None:
     other[0, :4] = (other[0, :4] + 1) % ITEMS
     net = network(memory=5)  # two layers reach 2 · 5 events back, across chunks of 5
     torch.testing.assert_close(read(net, tokens, 5)[0, 25:], read(net, other, 5)[0, 25:])
+
+
+@pytest.mark.parametrize("kind", ["Transformer", "GRU"])
+def test_the_last_state_alone_is_the_last_of_all(kind: str) -> None:
+    model = Model.from_config({"model": kind, "dim": 16})
+    assert isinstance(model, SequencePreference)
+    net = model._build(ITEMS).eval()
+    generator = torch.Generator().manual_seed(4)
+    tokens, gap = torch.randint(ITEMS, (5, 12), generator=generator), torch.randint(40, (5, 12), generator=generator)
+    place = torch.tensor([11, 3, 0, 7, 11])
+    torch.nn.init.normal_(net.gate.weight)
+    expected = net.encode(tokens, gap, None)[0][torch.arange(5), place]
+    torch.testing.assert_close(net.last(tokens, gap, place), expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("chunk", [5, 64])

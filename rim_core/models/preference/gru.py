@@ -122,4 +122,13 @@ class _GRUNetwork(Encoder):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         x = self.drop(self.item(tokens))  # (B, L, d)
         hidden, carry = self.gru(x, carry)  # (B, L, d), (layers, B, d)
-        return self.out(self.drop(hidden) * self.gate(gap)) + self.shift(gap), carry
+        return self._state(self.drop(hidden), gap), carry
+
+    def last(self, tokens: torch.Tensor, gap: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
+        hidden, _ = self.gru(self.item(tokens))
+        row = torch.arange(len(place), device=place.device)
+        return self._state(hidden[row, place], gap[row, place])
+
+    def _state(self, hidden: torch.Tensor, gap: torch.Tensor) -> torch.Tensor:
+        h: torch.Tensor = self.out(hidden * self.gate(gap)) + self.shift(gap)
+        return h

@@ -55,6 +55,15 @@ class Encoder(nn.Module):
         """
         raise NotImplementedError
 
+    def last(self, tokens: torch.Tensor, gap: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
+        """h after one token of each row, (B, d): what ``encode`` says there, without the work for the others.
+
+        Parameters
+        ----------
+        place : int64 (B,)
+        """
+        raise NotImplementedError
+
 
 class SequencePreference(Preference):
     """A preference learned from next events: −log p(y_j | y_1 … y_{j−1}) over target events."""
@@ -155,9 +164,8 @@ class SequencePreference(Preference):
             for rows in batches_by_length(lengths, READING_TOKENS, self.max_history + 1):
                 where, _ = sequences.window(rows, 0, int(lengths[rows[0]]))
                 tokens, gap = (torch.from_numpy(a[where]).to(device) for a in (sequences.tokens, sequences.gap))
-                hidden, _ = network.encode(tokens, gap, None)
                 last = torch.from_numpy(lengths[rows] - 1).to(device)
-                h[rows] = hidden[torch.arange(len(rows), device=device), last].cpu().numpy()
+                h[rows] = network.last(tokens, gap, last).cpu().numpy()
         return h
 
     def logits(self, states: UserStates) -> Logits:

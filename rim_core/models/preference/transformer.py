@@ -126,8 +126,28 @@ class TransformerNetwork(Encoder):
         for i, block in enumerate(self.blocks):
             seen = x if carry is None else torch.cat([carry[i], x], dim=1)  # (B, M + L, d)
             inputs.append(seen[:, -self.memory :])
-            x = block(x, seen)
-        return self.out(x * self.gate(gap)) + self.shift(gap), torch.stack(inputs)
+            x = block(x, seen, _distance(x.shape[1], seen.shape[1], x.device))
+        return self._state(x, gap), torch.stack(inputs)
+
+    def last(self, tokens: torch.Tensor, gap: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
+        x = self.item(tokens)
+        length, row = tokens.shape[1], torch.arange(len(place), device=place.device)
+        *lower, top = self.blocks
+        for block in lower:
+            x = block(x, x, _distance(length, length, x.device))
+        own = place[:, None, None] - torch.arange(length, device=x.device)  # (B, 1, L)
+        h: torch.Tensor = top(x[row, place][:, None], x, own[:, None])[:, 0]
+        return self._state(h, gap[row, place])
+
+    def _state(self, x: torch.Tensor, gap: torch.Tensor) -> torch.Tensor:
+        h: torch.Tensor = self.out(x * self.gate(gap)) + self.shift(gap)
+        return h
+
+
+def _distance(length: int, seen: int, device: torch.device) -> torch.Tensor:
+    """How far back every seen token is from each of the last ``length``; int64 (L, M + L)."""
+    steps = torch.arange(seen, device=device)
+    return steps[seen - length :, None] - steps
 
 
 class _Block(nn.Module):
@@ -150,20 +170,20 @@ class _Block(nn.Module):
                 layer.weight.mul_(0.1).add_(torch.eye(dim), alpha=INPUT_GAIN)
             self.narrow.weight.mul_(0.1)
 
-    def forward(self, x: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, seen: torch.Tensor, distance: torch.Tensor) -> torch.Tensor:
+        """What comes of x (B, L, d) that attends to seen (B, M, d) at int64 distances (…, L, M), negative: later."""
         batch, length, dim = x.shape
         own, normed = self.before(x), self.before(seen)
         q, k, v = (
             layer(y).view(batch, -1, self.heads, dim // self.heads).transpose(1, 2)
             for layer, y in ((self.query, own), (self.key, normed), (self.value, normed))
         )  # (B, heads, L or M + L, d / heads)
-        mixed = nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=self._penalty(length, seen.shape[1]))
+        mixed = nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=self._penalty(distance))
         x = x + self.drop(self.mix(mixed.transpose(1, 2).reshape(batch, length, dim)))
         out: torch.Tensor = x + self.drop(self.narrow(nn.functional.gelu(self.widen(self.between(x)))))
         return out
 
-    def _penalty(self, length: int, seen: int) -> torch.Tensor:
-        """−slope · distance, −inf for what comes later; (1, heads, L, M + L)."""
-        steps = torch.arange(seen, device=self.slope.device)
-        distance = (steps[seen - length :, None] - steps).to(self.slope.dtype)
-        return torch.where(distance < 0, -torch.inf, -distance * self.slope[:, None, None])[None]
+    def _penalty(self, distance: torch.Tensor) -> torch.Tensor:
+        """−slope · distance, −inf for what comes later; (1 or B, heads, L, M)."""
+        penalty = -distance.to(self.slope.dtype) * self.slope[:, None, None]
+        return torch.where(distance < 0, -torch.inf, penalty).reshape(-1, self.heads, *distance.shape[-2:])
