@@ -56,7 +56,8 @@ def user_load_sweep(
         A row a model, mode and capacity: model, mode, capacity, alpha (K/n), max_exposure, precision (NaN without
         states), user_perplexity and users_reached (its share of m), item_perplexity, delivered_share (mean over the
         items of the share of user-states that got it; max_exposure is ideal where K·m is enough, Figure S7),
-        ideal_share (the lesser of max_exposure, in whole user-states, and alpha), over (share of items above their maximum).
+        ideal_share (the lesser of max_exposure, in whole user-states, and alpha), over (share of items above their
+        maximum).
 
     Raises
     ------
