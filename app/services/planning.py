@@ -20,7 +20,7 @@ from rim_core.assignment import Assignment
 from rim_core.datasets.split import Split
 from rim_core.evaluation import Evaluation, evaluate, item_rec
 from rim_core.evaluation.outlook import chance, interval, spread, user_moments
-from rim_core.planning import Certificate, DualPlanner, Margin, Plan, Preview
+from rim_core.planning import Certificate, DualPlanner, ItemStory, Margin, Plan, Preview
 from rim_core.scores import Scores
 from rim_core.storage import ModelInfo, Scenario, Workspace
 
@@ -273,6 +273,11 @@ def preview_plan(after: PlanResult, request: PlanRequest) -> Preview | None:
     if request.confidence is not None:
         return None
     return after.made.plan.preview(constraints(request, catalogue_of(request.model_id)))
+
+
+def item_story(result: PlanResult, item_id: str) -> ItemStory | None:
+    """What one item's promise costs, and who gave way to it; None for a plan that was saved."""
+    return None if result.made is None else result.made.plan.explain_item(item_id)
 
 
 def _make_plan(request: PlanRequest, report: Report, start: Plan | None) -> PlanResult:

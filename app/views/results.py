@@ -246,6 +246,7 @@ def _costs(result: services.PlanResult) -> None:
     )
     shown = dear.head(10).assign(item=lambda f: f["title"])
     charts.show(plan_charts.prices(shown), "prices", "The ten dearest promises")
+    _story(result, dear)
     dear = dear.assign(
         thousand=1000 * dear["cost"],
         boosted=(dear["planned_delivered"] - dear["free"]).clip(lower=0),
@@ -263,6 +264,31 @@ def _costs(result: services.PlanResult) -> None:
     if dear["free"].isna().all():
         del columns["free"], columns["boosted"]
     tables.paged(dear, columns, "prices-table", search=("title", "item_id"))
+
+
+def _story(result: services.PlanResult, dear: pd.DataFrame) -> None:
+    """Why one item costs what it costs, and at whose expense."""
+    if result.made is None:
+        st.caption("Compute this plan again to see for each item who gave way to it.")
+        return
+    titles = dict(zip(dear["item_id"], dear["title"], strict=True))
+    chosen = st.selectbox(
+        "Who gave way to", list(titles), index=None, format_func=titles.__getitem__, key="story-item",
+        placeholder="choose an item",
+    )  # fmt: skip
+    story = services.item_story(result, chosen) if chosen else None
+    if story is None:
+        return
+    st.markdown(messages.plain(story.sentence))
+    known = result.items.set_index("item_id")["title"]
+    if len(story.gave_way):
+        shown = story.gave_way.assign(title=story.gave_way["item_id"].map(known))
+        columns = {
+            "title": Column("Item"),
+            "item_id": Column("Id"),
+            "lost": Column("Loses per delivery", "decimal", "User-states, at the margin"),
+        }
+        tables.show(shown, columns, "story-table", rows=6)
 
 
 def _who_loses(result: services.PlanResult) -> None:

@@ -143,6 +143,9 @@ def test_a_promise_of_one_item_is_kept_and_its_price_and_losers_are_told(model: 
     assert lost == gained > 0
     assert result.losers.users["states"].sum() == size.states
     assert free.losers.worse == 0.0
+    story = services.item_story(result, str(rare))
+    assert f"{1000 * row['cost']:,.4g}" in story.sentence
+    assert (story.gave_way["lost"] > 0).all()
     assert result.cost_of_promises == pytest.approx(1 - result.certificate.objective / free.certificate.objective)
 
 
