@@ -9,6 +9,8 @@ import torch
 from numba import njit
 
 from rim_core.assignment import Assignment, assignment_matrix
+from rim_core.errors import ConstraintError
+from rim_core.planning.problem import resolve
 from rim_core.scores import BLOCK_ENTRIES
 
 if TYPE_CHECKING:
@@ -31,18 +33,26 @@ def greedy_match(scores: Scores, constraints: Constraints, *, seed: int = 0) -> 
     seed : int
         Order of equal scores.
 
+    Raises
+    ------
+    ConstraintError
+        Promises over several items or several states of a user, which it does not know.
+
     Notes
     -----
     Pairs are taken in layers of some millions, best layer first; full states and items leave the later
     layers. Memory O(layer), time one pass over the scores a layer.
     """
     m, n = scores.shape
-    bounds = constraints.bounds(m, n)
-    matching = _Matching(scores, bounds.capacity.copy(), seed)
-    matching.fill(bounds.minimum.copy(), floor=-1.0)
-    matching.fill(bounds.maximum - matching.exposure, floor=0.0)
+    problem = resolve(scores, constraints)
+    if problem.rows or problem.contacts.capped:
+        raise ConstraintError("Greedy matching knows no groups, totals, budgets or caps per user: use DualPlanner.")
+    matching = _Matching(problem.scores, problem.contacts.capacity.copy(), seed)
+    matching.fill(problem.minimum.copy(), floor=-1.0)
+    matching.fill(problem.maximum - matching.exposure, floor=0.0)
     rows, columns = matching.pairs()
-    planned = constraints.planned(bounds)
+    rows, columns = np.concatenate([rows, problem.forced_rows]), np.concatenate([columns, problem.forced_columns])
+    planned = constraints.planned(problem.promised)
     return Assignment(assignment_matrix(rows, columns, (m, n)), scores, planned=planned, direction="match")
 
 

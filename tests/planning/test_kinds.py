@@ -10,7 +10,8 @@ import pytest
 
 from rim_core.datasets.log import EventLog
 from rim_core.datasets.states import UserStates
-from rim_core.planning import Budget, Constraints, DualPlanner, Group, linear_program
+from rim_core.errors import ConstraintError
+from rim_core.planning import Budget, Constraints, DualPlanner, Group, greedy_match, linear_program
 from rim_core.scores import Scores
 
 USERS, STATES, ITEMS = 12, 30, 9
@@ -108,3 +109,67 @@ def test_the_bound_is_the_linear_program_and_the_promise_is_kept(kind: str, seed
     if kind not in ("overlapping groups", "budget", "two budgets"):
         assert certificate.feasible, plan.problems
         assert certificate.objective == pytest.approx(optimum, rel=1e-6)
+
+
+def test_what_is_promised_of_pairs_users_and_dates_is_so() -> None:
+    scores = make_scores(0)
+    states = scores.states
+    assert states is not None
+    pairs = DualPlanner(constraints_of("pairs")).fit(scores)
+    taken = pairs.assignment.matrix.toarray() > 0
+    user = states.user_ids.astype(str).to_numpy()
+    assert taken[5, 8]
+    assert taken[6, 7]
+    assert taken[user == "u1", 3].sum() >= 1
+    assert not taken[user == "u2", 4].any()
+    assert not taken[np.isin(user, ["u3", "u4"]), 0].any()
+    assert pd.Series(taken.sum(axis=1)).groupby(user).sum().max() <= 5
+    dates = DualPlanner(constraints_of("dates")).fit(scores).assignment.matrix.toarray() > 0
+    time = pd.to_datetime(states.time, unit="us")
+    assert (time[dates[:, 0]] >= "2024-02-05").all()
+    assert ((time[dates[:, 1]] >= "2024-02-10") & (time[dates[:, 1]] < "2024-02-12")).all()
+    segments = DualPlanner(constraints_of("segments")).fit(scores).assignment.load
+    tier = LOG.users["tier"].to_numpy()[states.user]
+    assert segments[tier == "plain"].max() == 1
+    assert segments[tier == "gold"].max() == 3
+
+
+@pytest.mark.parametrize("kind", ["nested groups", "overlapping groups", "total", "budget", "two budgets"])
+def test_residuals_say_what_every_group_and_budget_came_to(kind: str) -> None:
+    plan = DualPlanner(constraints_of(kind)).fit(make_scores(1))
+    for row, told in zip(plan.problem.rows, plan.residuals.to_dict("records"), strict=True):
+        delivered = float(row.weight @ plan.assignment.exposure)
+        assert told["delivered"] == pytest.approx(delivered)
+        assert told["missed"] == pytest.approx(max(row.lower - delivered, delivered - row.upper, 0.0), abs=1e-6)
+        assert told["exact"] == row.exact
+    assert plan.certificate.feasible == (plan.residuals["missed"] == 0).all()
+    assert (plan.certificate.gap is None) == (not plan.certificate.feasible)
+
+
+def test_the_online_rule_keeps_pairs_dates_and_caps_on_other_states() -> None:
+    for kind in ("cap per user", "pairs", "dates", "segments", "eligible", "values"):
+        plan = DualPlanner(constraints_of(kind)).fit(make_scores(0))
+        other = make_scores(5)
+        assert other.states is not None
+        delivered = plan.assign(other)
+        taken, user = delivered.matrix.toarray() > 0, other.states.user_ids.astype(str).to_numpy()
+        assert (delivered.load <= (3 if kind == "segments" else 2)).all()
+        loads = pd.Series(taken.sum(axis=1)).groupby(user).sum()
+        if kind == "cap per user":
+            assert loads.max() <= 4
+        if kind == "pairs":
+            assert loads.max() <= 5
+            assert not taken[user == "u2", 4].any()
+        if kind == "eligible":
+            assert not taken[~np.isin(user, ["u0", "u1", "u2", "u5"]), 5].any()
+
+
+def test_greedy_refuses_what_it_does_not_know_and_keeps_the_rest() -> None:
+    scores = make_scores(0)
+    with pytest.raises(ConstraintError, match="Greedy matching knows no groups"):
+        greedy_match(scores, constraints_of("total"))
+    matching = greedy_match(scores, constraints_of("segments")).matrix.toarray()
+    assert not (matching[scores.to_dense() == -np.inf] > 0).any()
+    eligible = greedy_match(scores, constraints_of("eligible")).matrix.toarray() > 0
+    assert scores.states is not None
+    assert not eligible[~np.isin(scores.states.user_ids.astype(str), ["u0", "u1", "u2", "u5"]), 5].any()
