@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -40,6 +41,12 @@ def metric(app: AppTest, label: str) -> str:
 
 
 def fine(app: AppTest) -> AppTest:
+    """The page once nothing it asked for is at work any more, without an error."""
+    end = time.monotonic() + 120
+    while app.get("progress"):
+        assert time.monotonic() < end
+        time.sleep(0.1)
+        app.run()
     assert not app.exception
     assert not app.error, [e.value for e in app.error]
     return app
@@ -47,8 +54,6 @@ def fine(app: AppTest) -> AppTest:
 
 def finished(key: str) -> object:
     """The result of a task, waited for."""
-    import time
-
     end = time.monotonic() + 120
     while True:
         task = services.task(key)
