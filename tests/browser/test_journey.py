@@ -227,7 +227,7 @@ def test_an_uploaded_table_to_two_plans_side_by_side_and_a_link_for_a_colleague(
     colleague.goto(one)
     planned(colleague)
     colleague.get_by_text("as it was saved").wait_for()
-    assert colleague.get_by_role("slider").nth(0).get_attribute("aria-valuenow") == str(10)
+    assert colleague.get_by_role("slider").nth(0).input_value() == "10"
 
 
 def choose(page: Page, label: str, option: str) -> None:
