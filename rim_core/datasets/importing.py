@@ -54,7 +54,9 @@ import numpy as np
 import pandas as pd
 
 from rim_core.columns import DEFAULT_TYPE, EVENT_COLUMNS, ITEM, TIME, TITLE, TYPE, USER, VALUE
+from rim_core.datasets.duplicates import times_rise, twins
 from rim_core.datasets.log import EventLog
+from rim_core.datasets.memory import ENVIRONMENT
 from rim_core.datasets.report import ImportReport, Reason
 from rim_core.datasets.rows import (
     BAD_TIME,
@@ -76,8 +78,6 @@ EVENTS, ITEMS, USERS = "staged_events", "staged_items", "staged_users"
 """Names of the staged tables."""
 
 LONGEST_ID = 1000
-
-HASHES_AT_ONCE = 16_000_000
 
 EARLIEST = "0001-01-01"
 """Earlier times are a mistake, and no date of Python's."""
@@ -208,6 +208,11 @@ def stage_events(
             if duplicates == "reject" and not staged.distinct:
                 _reject_duplicates(connection, staged, first)
             seen = _stage_ids(connection, staged)
+        except duckdb.OutOfMemoryException as error:
+            raise DataError(
+                f"{reader.source} does not fit into the memory and temporary disk space there is "
+                f"({str(error).splitlines()[0]}): free some, or allow more memory with {ENVIRONMENT}."
+            ) from error
         except duckdb.Error as error:
             raise DataError(f"{reader.source} cannot be read: {str(error).splitlines()[0]}") from error
     report = _report(connection, reader, staged, rejects_file)
@@ -363,12 +368,15 @@ def _reasons(staged: Staged, now: datetime) -> list[tuple[str, Reason]]:
 def _reject_duplicates(connection: duckdb.DuckDBPyConnection, staged: Staged, first: int) -> None:
     """Move every row after the first of identical ones to the rejects.
 
-    Hashes of user, item and time are compared first, so that a file without duplicates pays for sorting integers.
+    A file whose times rise from row to row holds none. Otherwise hashes of user, item and time are compared first, so
+    that a file without duplicates pays for sorting integers.
     """
+    if times_rise(connection, EVENTS):
+        return
     event, key = ", ".join(EVENT_COLUMNS), f"hash({USER}, {ITEM}, {TIME})"
-    twins = _twins(connection, key)
-    if len(twins):
-        connection.register("staged_twins", pd.DataFrame({"h": twins}))
+    hashes = twins(connection, EVENTS, key)
+    if len(hashes):
+        connection.register("staged_twins", pd.DataFrame({"h": hashes}))
         connection.execute(
             f"""CREATE TEMP TABLE staged_bad AS
             SELECT row_id, {literal(Reason.DUPLICATE.value)} AS reason, {_joined(*EVENT_COLUMNS)} AS text
@@ -378,18 +386,6 @@ def _reject_duplicates(connection: duckdb.DuckDBPyConnection, staged: Staged, fi
         )
         connection.unregister("staged_twins")
         _reject(connection, staged, first)
-
-
-def _twins(connection: duckdb.DuckDBPyConnection, key: str) -> np.ndarray:
-    """Hashes that several events have, uint64; sorted in pieces, which takes less memory and time than grouping."""
-    pieces = 1 + _count(connection, EVENTS) // HASHES_AT_ONCE
-    found = []
-    for piece in range(pieces):
-        part = f"WHERE {key} % {pieces} = {piece}" if pieces > 1 else ""
-        hashes = connection.execute(f"SELECT {key} AS h FROM {EVENTS} {part}").fetchnumpy()["h"]
-        hashes.sort()
-        found.append(np.unique(hashes[1:][hashes[1:] == hashes[:-1]]))
-    return np.concatenate(found)
 
 
 def _joined(*cells: str) -> str:
@@ -424,10 +420,15 @@ def _stage_ids(connection: duckdb.DuckDBPyConnection, staged: Staged) -> tuple[i
         (USERS, USER, staged.users, ""),
         (ITEMS, ITEM, staged.items, f"coalesce(nullif(trim(title), ''), {ITEM}) AS title, "),
     ):
-        connection.execute(f"CREATE TEMP TABLE staged_seen AS SELECT DISTINCT {key} FROM {EVENTS}")
+        seen = f"SELECT DISTINCT {key} FROM {EVENTS}"
+        if known is None:
+            named = f"{key} AS title, " if title else ""
+            connection.execute(f"CREATE TEMP TABLE {table} AS SELECT {key}, {named}NULL::VARCHAR AS features FROM ({seen})")
+            counts.append(_count(connection, table))
+            continue
+        connection.execute(f"CREATE TEMP TABLE staged_seen AS {seen}")
         counts.append(_count(connection, "staged_seen"))
         first = "first(title) AS title, " if title else ""
-        known = known or f"SELECT NULL::VARCHAR AS {key}, NULL::VARCHAR AS title, NULL::VARCHAR AS features"
         connection.execute(
             f"""CREATE TEMP TABLE {table} AS SELECT {key}, {title}features FROM staged_seen
             FULL JOIN (SELECT {key}, {first}first(features)::VARCHAR AS features

@@ -176,7 +176,9 @@ class EventLog:
         drop_repeats : bool
             Keep the first event of every user and item.
         min_user_events, min_item_events : int
-            Drop items, then users, with fewer events.
+            Drop items and users with fewer events, again and again until every one left has enough: dropping an
+            item can leave a user with too few, and the other way round. What is left does not depend on the order
+            (the largest part in which both hold). With ``latter_half``, counts are those before halving.
 
         Raises
         ------
@@ -188,10 +190,8 @@ class EventLog:
             events = events[events[TYPE].isin(list(types))]
         if drop_repeats:
             events = events[~events.duplicated([USER, ITEM])]
-        if min_item_events > 1:
-            events = events[events.groupby(ITEM, observed=True)[TIME].transform("size") >= min_item_events]
-        if min_user_events > 1:
-            events = events[events.groupby(USER, observed=True)[TIME].transform("size") >= min_user_events]
+        if min_item_events > 1 or min_user_events > 1:
+            events = events[_frequent(events, min_user_events, min_item_events)]
         if latter_half:
             by_user = events.groupby(USER, observed=True)
             rank = by_user.cumcount().to_numpy() + 1
@@ -226,6 +226,21 @@ class EventLog:
             events[column] = pd.Categorical.from_codes(renumbered, categories=frames[column].index)
         events[TYPE] = events[TYPE].cat.remove_unused_categories()
         return EventLog(self.name, events, frames[ITEM], frames[USER], self.report)
+
+
+def _frequent(events: pd.DataFrame, by_user: int, by_item: int) -> np.ndarray:
+    """Mask of the largest part of the events in which every user and item has so many; O(E) a round."""
+    columns = [(events[c].cat.codes.to_numpy(), least) for c, least in ((ITEM, by_item), (USER, by_user))]
+    left = np.arange(len(events))
+    before = -1
+    while len(left) != before:
+        before = len(left)
+        for codes, least in columns:
+            here = codes[left]
+            left = left[(np.bincount(here) >= least)[here]]
+    kept = np.zeros(len(events), bool)
+    kept[left] = True
+    return kept
 
 
 def _vocabulary(ids: pd.Series, known: pd.DataFrame | None, name: str) -> tuple[np.ndarray, pd.DataFrame]:

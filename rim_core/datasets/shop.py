@@ -29,6 +29,7 @@ import pandas as pd
 from rim_core.columns import ITEM
 from rim_core.datasets.catalogue import Entry, stage_catalogue
 from rim_core.datasets.importing import Reader, Staged, read_log, staged_import
+from rim_core.datasets.memory import scratch_connection
 from rim_core.datasets.rows import ROWS, RowSelect, TextPart
 from rim_core.errors import DataError
 
@@ -190,9 +191,7 @@ class SimulatedShop:
 
     def log(self) -> EventLog:
         """The events, in memory."""
-        import duckdb
-
-        with duckdb.connect() as connection, staged_import(connection, ShopReader.of(self)) as report:
+        with scratch_connection() as connection, staged_import(connection, ShopReader.of(self)) as report:
             return read_log(connection, "shop", report=report)
 
     def truth(self, states: UserStates, *, churn_known: bool = False) -> Scores:

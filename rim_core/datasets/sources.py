@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import inspect
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import duckdb
-
 from rim_core.datasets.complete_journey import CompleteJourneyReader
 from rim_core.datasets.importing import Duplicates, Reader, read_log, staged_import
+from rim_core.datasets.memory import scratch_connection
 from rim_core.datasets.movielens import MovieLensReader
 from rim_core.datasets.netflix import NetflixReader
 from rim_core.datasets.shop import ShopReader
@@ -93,6 +91,9 @@ def load_dataset(
 ) -> EventLog:
     """Read a dataset into memory.
 
+    The log takes about 40 bytes an event; reading it takes as much again, and
+    :func:`rim_core.datasets.memory.memory_limit` on top.
+
     Parameters
     ----------
     name : str
@@ -129,7 +130,8 @@ def load_dataset(
     ... # doctest: +SKIP
     """
     reader = reader_for(name, path, **options)
-    with tempfile.TemporaryDirectory(prefix="rim-load-") as folder, duckdb.connect() as connection:
-        connection.execute("SET temp_directory = $1", [folder])
-        with staged_import(connection, reader, rejects_file=rejects_file, duplicates=duplicates, now=now) as report:
-            return read_log(connection, reader.name, report=report)
+    with (
+        scratch_connection() as connection,
+        staged_import(connection, reader, rejects_file=rejects_file, duplicates=duplicates, now=now) as report,
+    ):
+        return read_log(connection, reader.name, report=report)

@@ -297,6 +297,9 @@ def split_by_user(
 def split_preset(log: EventLog, name: str, *, seed: int = 0, fraction: float = 1.0) -> Split:
     """One of the paper's three protocols: "ml-1m", "yoochoose" or "netflix".
 
+    Of "yoochoose" repeated pairs are dropped, then users with fewer than 4 and items with fewer than 10 events until
+    both hold at once; the paper does not say that it stops earlier.
+
     Parameters
     ----------
     fraction : float

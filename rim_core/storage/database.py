@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import threading
 import weakref
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
+from rim_core.datasets.memory import ENVIRONMENT, settings
 from rim_core.errors import StorageError
 from rim_core.storage.files import now, unwritable
 from rim_core.storage.owner import Owner, busy, read_owner, write_owner
@@ -69,6 +71,8 @@ class Database:
     path : Path
     owner : Owner
         This process.
+    overflow : Path
+        Folder of temporary data that exceed the memory limit; there only while the database is open.
     recovered : tuple of str
         What the last owner left behind when it ended without closing, in words; empty after a clean end.
     schema : int
@@ -79,6 +83,7 @@ class Database:
         self.path = path
         self.users = 0
         self.owner_file = path.with_name(path.name + ".owner.json")
+        self.overflow = path.with_name(path.name + ".tmp")
         self._write_lock = threading.RLock()
         self._local = threading.local()
         self._cursors: list[tuple[weakref.ref[threading.Thread], duckdb.DuckDBPyConnection]] = []
@@ -97,7 +102,9 @@ class Database:
     def _connect(self) -> duckdb.DuckDBPyConnection:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            return duckdb.connect(str(self.path))
+            connection = duckdb.connect(str(self.path), config=settings(self.overflow))
+            shutil.rmtree(self.overflow, ignore_errors=True)  # left by one that was killed: the lock is ours now
+            return connection
         except OSError as error:
             raise unwritable(self.path, error) from error
         except duckdb.Error as error:
@@ -179,7 +186,8 @@ class Database:
             raise unwritable(self.path, error) from error
         except duckdb.OutOfMemoryException as error:
             raise StorageError(
-                f"There was not enough memory or temporary disk space for this step ({error}): free some and try again."
+                f"There was not enough memory or temporary disk space for this step ({error}): free some, or allow more "
+                f"memory with the environment variable {ENVIRONMENT}, and try again."
             ) from error
         except duckdb.Error as error:
             raise StorageError(f"{self.path}: {error}") from error
@@ -196,6 +204,7 @@ class Database:
                     cursor.close()
                 self._connection.close()
             finally:
+                shutil.rmtree(self.overflow, ignore_errors=True)
                 self.owner_file.unlink(missing_ok=True)
 
 

@@ -80,7 +80,7 @@ class DatasetStore(Store):
             callback(Progress(f"Reading {reader.source}", 0, 3))
             report = stage_events(cursor, reader, rejects_file=rejects, duplicates=duplicates)
             callback(Progress(f"Storing {report.rows_kept:,} events", 1, 3))
-            stored = eventlogs.store_staged(cursor, dataset)
+            stored = eventlogs.store_staged(cursor, dataset, report.event_types)
             drop_staged(cursor)
             callback(Progress("Writing to disk", 2, 3))
             return stored, report

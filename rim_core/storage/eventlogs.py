@@ -19,6 +19,7 @@ import pyarrow as pa
 from rim_core.columns import EVENT_COLUMNS, ITEM, TIME, TITLE, TYPE, USER, VALUE
 from rim_core.datasets.importing import EVENTS, ITEMS, USERS
 from rim_core.datasets.log import EventLog
+from rim_core.datasets.memory import ROWS_AT_ONCE
 from rim_core.datasets.sql import identifier
 from rim_core.errors import EmptyLogError, StorageError
 from rim_core.storage.files import read_json, to_json, write_json
@@ -35,18 +36,6 @@ CODES = ("user_code", "item_code", "time", "value", "type")
 
 _SQL_TYPES = {"BOOLEAN": "BOOLEAN", "BIGINT": "BIGINT", "UBIGINT": "BIGINT", "DOUBLE": "DOUBLE"}
 """What features are read back as; everything else is text."""
-
-
-@dataclass(frozen=True)
-class Relations:
-    """Names of the relations a log is stored from."""
-
-    events: str
-    items: str
-    users: str
-
-
-STAGED = Relations(EVENTS, ITEMS, USERS)
 
 
 @dataclass(frozen=True)
@@ -92,32 +81,33 @@ class Stored:
     layout: Layout
 
 
-def store_staged(cursor: duckdb.DuckDBPyConnection, dataset: int, relations: Relations = STAGED) -> Stored:
+def store_staged(cursor: duckdb.DuckDBPyConnection, dataset: int, kinds: tuple[str, ...]) -> Stored:
     """Code and sort staged tables into the tables of the workspace, inside the caller's transaction.
+
+    Memory is DuckDB's, within its limit, and that of a million rows.
 
     Parameters
     ----------
-    relations : Relations
-        Relations laid out like those of :mod:`rim_core.datasets.importing`.
+    kinds : tuple of str
+        Event types that are there, sorted (``ImportReport.event_types``).
 
     Raises
     ------
     EmptyLogError
         There are no events.
     """
-    item_columns = _store_ids(cursor, dataset, relations.items, ITEM, "items")
-    user_columns = _store_ids(cursor, dataset, relations.users, USER, "users")
-    kinds = [str(k) for (k,) in cursor.execute(f"SELECT DISTINCT {TYPE} FROM {relations.events} ORDER BY 1").fetchall()]
+    item_columns = _store_ids(cursor, dataset, ITEMS, ITEM, "items")
+    user_columns = _store_ids(cursor, dataset, USERS, USER, "users")
     cursor.execute(
         f"""INSERT INTO event_rows
             SELECT ?, u.code, i.code, epoch_us(s.{TIME}) AS time, s.{VALUE}, list_position(?::VARCHAR[], s.{TYPE}) - 1
-            FROM {relations.events} s
+            FROM {EVENTS} s
             JOIN users u ON u.dataset = ? AND u.user_id = s.{USER}
             JOIN items i ON i.dataset = ? AND i.item_id = s.{ITEM}
             ORDER BY u.code, time, s.row_id""",
-        [dataset, kinds, dataset, dataset],
+        [dataset, list(kinds), dataset, dataset],
     )
-    return _describe(cursor, dataset, Layout(tuple(kinds), user_columns, item_columns))
+    return _describe(cursor, dataset, Layout(kinds, user_columns, item_columns))
 
 
 def store_log(cursor: duckdb.DuckDBPyConnection, dataset: int, log: EventLog) -> Stored:
@@ -147,12 +137,20 @@ def load_log(
 
 
 def write_parquet(cursor: duckdb.DuckDBPyConnection, dataset: int, name: str, layout: Layout, folder: Path) -> None:
-    """Write a stored dataset as files that :func:`read_parquet` turns into the same log, without the database."""
+    """Write a stored dataset as files that :func:`read_parquet` turns into the same log, without the database.
+
+    Events are streamed: memory is that of a million of them, and of the users and items.
+    """
     import pyarrow.parquet as pq
 
     folder.mkdir(parents=True, exist_ok=True)
     codes = cursor.execute(f"SELECT {', '.join(CODES)} FROM event_rows WHERE dataset = ?", [dataset])
-    pq.write_table(codes.to_arrow_table(), folder / "events.parquet", compression="zstd")
+    with (
+        codes.to_arrow_reader(ROWS_AT_ONCE) as batches,
+        pq.ParquetWriter(folder / "events.parquet", batches.schema, compression="zstd") as events,
+    ):
+        for batch in batches:
+            events.write_batch(batch)
     users = _features(cursor, dataset, "users", USER, layout.user_columns)
     items = _features(cursor, dataset, "items", ITEM, layout.item_columns)
     pq.write_table(users, folder / "users.parquet", compression="zstd")
@@ -215,23 +213,24 @@ def _registered(cursor: duckdb.DuckDBPyConnection, name: str, table: pa.Table) -
 
 
 def _describe(cursor: duckdb.DuckDBPyConnection, dataset: int, layout: Layout) -> Stored:
-    """Count and hash what now stands in the tables."""
-    columns = cursor.execute(f"SELECT {', '.join(CODES)} FROM event_rows WHERE dataset = ?", [dataset]).to_arrow_table()
-    if len(columns) == 0:
+    """Count and hash what now stands in the tables; memory is that of a million rows, however many there are."""
+    events, first, last = cursor.execute(
+        "SELECT count(*), min(time), max(time) FROM event_rows WHERE dataset = ?", [dataset]
+    ).fetchall()[0]
+    if events == 0:
         raise EmptyLogError("The file holds no usable events: see the import report for what was rejected and why.")
     users, items = (
-        cursor.execute(f"SELECT {key} FROM {table} WHERE dataset = ? ORDER BY code", [dataset]).to_arrow_table()
-        for key, table in ((USER, "users"), (ITEM, "items"))
+        cursor.execute(f"SELECT count(*) FROM {table} WHERE dataset = ?", [dataset]).fetchall()[0][0]
+        for table in ("users", "items")
     )
-    time = columns["time"].to_numpy()
     return Stored(
-        content=_content(columns, users[0].to_pylist(), items[0].to_pylist(), layout.event_types),
+        content=_content(cursor, dataset, layout.event_types),
         catalogue=_catalogue(cursor, dataset),
-        events=len(columns),
-        users=len(users),
-        items=len(items),
-        first_time=int(time.min()),
-        last_time=int(time.max()),
+        events=int(events),
+        users=int(users),
+        items=int(items),
+        first_time=int(first),
+        last_time=int(last),
         layout=layout,
     )
 
@@ -247,14 +246,21 @@ def _catalogue(cursor: duckdb.DuckDBPyConnection, dataset: int) -> str:
     return digest.hexdigest()[:12]
 
 
-def _content(codes: pa.Table, users: list[str], items: list[str], kinds: tuple[str, ...]) -> str:
-    """``EventLog.version`` of the log these tables make, without making it."""
+def _content(cursor: duckdb.DuckDBPyConnection, dataset: int, kinds: tuple[str, ...]) -> str:
+    """``EventLog.version`` of the log these tables make, without making it: column by column, streamed."""
     digest = hashlib.sha256()
-    for ids in (users, items, kinds):
-        digest.update("\x1f".join(ids).encode("utf-8", "surrogatepass"))
+    for key, table in ((USER, "users"), (ITEM, "items")):
+        between = ""
+        ids = cursor.execute(f"SELECT {key} FROM {table} WHERE dataset = ? ORDER BY code", [dataset])
+        for batch in ids.to_arrow_reader(ROWS_AT_ONCE):
+            digest.update((between + "\x1f".join(batch.column(0).to_pylist())).encode("utf-8", "surrogatepass"))
+            between = "\x1f"
         digest.update(b"\x1e")
+    digest.update("\x1f".join(kinds).encode("utf-8", "surrogatepass") + b"\x1e")
     for name, dtype in zip(CODES, (np.int32, np.int32, np.int64, np.float32, np.int16), strict=True):
-        digest.update(np.ascontiguousarray(codes[name].to_numpy(), dtype).tobytes())
+        column = cursor.execute(f"SELECT {name} FROM event_rows WHERE dataset = ?", [dataset])
+        for batch in column.to_arrow_reader(ROWS_AT_ONCE):
+            digest.update(np.ascontiguousarray(batch.column(0).to_numpy(), dtype))
     return digest.hexdigest()[:12]
 
 

@@ -353,6 +353,7 @@ def test_the_real_yoochoose_day(shared_data: Path) -> None:
     pairs = split.log.events[["user_id", "item_id"]]
     assert not pairs.duplicated().any()
     assert split.log.events.groupby("user_id", observed=True).size().min() >= 4
+    assert split.log.events.groupby("item_id", observed=True).size().min() >= 10
     assert split.test.horizon == split.calibration.horizon
     assert split.test.targets.sum() > 1_000
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rim_core.datasets import EventLog, Split, UserStates, split_by_time, split_by_user, split_from_config, split_preset
-from rim_core.errors import SplitError
+from rim_core.errors import EmptyLogError, SplitError
 
 DAY = 86_400_000_000
 START = pd.Timestamp("2024-01-01", tz="UTC")
@@ -170,6 +170,20 @@ def test_the_yoochoose_preset_drops_repeats_and_rare_users_and_items() -> None:
     assert "rare" not in split.log.items.index
     assert "short" not in split.log.users.index
     assert split.horizon_seconds == pytest.approx(0.4 * 86400)
+
+
+def test_the_yoochoose_preset_leaves_no_user_and_no_item_with_too_few_events() -> None:
+    """Dropping an item takes users with it, and they take other items: both conditions hold at the end."""
+    rows = [(f"s{u}", f"i{k}", u + k / 10) for u in range(30) for k in range(5)]
+    rows += [(f"t{u}", f"i{k}", 50.0 + u + k / 10) for u in range(3) for k in range(3)]
+    rows += [(f"t{u}", "last", 50.5 + u) for u in range(3)]  # t0 to t2 stand on "last" ...
+    rows += [(f"w{u}", f"i{k}", 60.0 + u + k / 10) for u in range(7) for k in range(2)]
+    rows += [(f"w{u}", "last", 60.5 + u) for u in range(7)]  # ... which has ten events, seven of users who
+    rows += [(f"w{u}", f"rare{u}", 60.6 + u) for u in range(7)]  # stand on items of one event
+    log = make_log(rows)
+    split = split_preset(log, "yoochoose")
+    assert set(split.log.users.index) == {f"s{u}" for u in range(30)}
+    assert set(split.log.items.index) == {f"i{k}" for k in range(5)}
 
 
 def test_the_netflix_preset_has_the_windows_of_the_paper() -> None:
@@ -379,3 +393,28 @@ def test_several_states_of_one_user_each_see_up_to_their_own_time() -> None:
     lengths = split.test.stop - split.test.start
     ben = [int(n) for n, u in zip(lengths, split.test.user_ids, strict=True) if u == "ben"]
     assert ben == [32, 33, 34, 35, 36, 37]
+
+
+@given(events=events_strategy, users=st.integers(1, 4), items=st.integers(1, 4))
+def test_counts_after_filtering_are_enough_and_no_event_is_dropped_without_need(
+    events: list[tuple[str, str, float]], users: int, items: int
+) -> None:
+    left = set(range(len(events)))
+    while left:  # the definition, one row at a time
+        poor = {
+            e
+            for e in left
+            if sum(events[f][0] == events[e][0] for f in left) < users
+            or sum(events[f][1] == events[e][1] for f in left) < items
+        }
+        if not poor:
+            break
+        left -= poor
+    log = make_log(events)
+    if not left:
+        with pytest.raises(EmptyLogError):
+            log.filter(min_user_events=users, min_item_events=items)
+        return
+    kept = log.filter(min_user_events=users, min_item_events=items)
+    assert sorted(kept.events["user_id"].astype(str)) == sorted(events[e][0] for e in left)
+    assert sorted(kept.events["item_id"].astype(str)) == sorted(events[e][1] for e in left)
