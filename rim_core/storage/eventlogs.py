@@ -21,7 +21,7 @@ from rim_core.datasets.importing import EVENTS, ITEMS, USERS
 from rim_core.datasets.log import EventLog
 from rim_core.datasets.sql import identifier
 from rim_core.errors import EmptyLogError, StorageError
-from rim_core.storage.files import read_json, to_json, write_json
+from rim_core.storage.files import read_json, to_json, unwritable, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -147,16 +147,27 @@ def load_log(
 
 
 def write_parquet(cursor: duckdb.DuckDBPyConnection, dataset: int, name: str, layout: Layout, folder: Path) -> None:
-    """Write a stored dataset as files that :func:`read_parquet` turns into the same log, without the database."""
+    """Write a stored dataset as files that :func:`read_parquet` turns into the same log, without the database.
+
+    Raises
+    ------
+    StorageError
+        The folder cannot be written, or the disk is full.
+    """
     import pyarrow.parquet as pq
 
-    folder.mkdir(parents=True, exist_ok=True)
     codes = cursor.execute(f"SELECT {', '.join(CODES)} FROM event_rows WHERE dataset = ?", [dataset])
-    pq.write_table(codes.to_arrow_table(), folder / "events.parquet", compression="zstd")
-    users = _features(cursor, dataset, "users", USER, layout.user_columns)
-    items = _features(cursor, dataset, "items", ITEM, layout.item_columns)
-    pq.write_table(users, folder / "users.parquet", compression="zstd")
-    pq.write_table(items, folder / "items.parquet", compression="zstd")
+    parts = {
+        "events": codes.to_arrow_table(),
+        "users": _features(cursor, dataset, "users", USER, layout.user_columns),
+        "items": _features(cursor, dataset, "items", ITEM, layout.item_columns),
+    }
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for part, table in parts.items():
+            pq.write_table(table, folder / f"{part}.parquet", compression="zstd")
+    except OSError as error:
+        raise unwritable(folder, error) from error
     write_json(folder / "log.json", {"name": name, "event_types": layout.event_types})
 
 
@@ -175,9 +186,9 @@ def read_parquet(folder: Path) -> EventLog:
         raise StorageError(f"{folder} holds no event log: start the job again.")
     try:
         codes, users, items = (pq.read_table(folder / f"{part}.parquet") for part in ("events", "users", "items"))
-    except (OSError, pa.ArrowException) as error:
+        return _assemble(about["name"], codes, users, items, tuple(about["event_types"]), None)
+    except (OSError, KeyError, TypeError, pa.ArrowException) as error:
         raise StorageError(f"The event log in {folder} cannot be read ({error}): start the job again.") from error
-    return _assemble(about["name"], codes, users, items, tuple(about["event_types"]), None)
 
 
 def _store_ids(cursor: duckdb.DuckDBPyConnection, dataset: int, relation: str, key: str, table: str) -> dict[str, str]:
