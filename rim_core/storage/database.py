@@ -202,10 +202,10 @@ class Database:
             _open.pop(self.path, None)
             try:  # first, while the lock is ours: later it may name the next owner
                 self.owner_file.unlink(missing_ok=True)
-                shutil.rmtree(self.overflow, ignore_errors=True)
             finally:
                 for _, cursor in self._cursors:  # an open cursor keeps the lock
                     cursor.close()
+                shutil.rmtree(self.overflow, ignore_errors=True)  # this one too
                 self._connection.close()
 
 

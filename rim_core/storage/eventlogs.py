@@ -148,8 +148,6 @@ def write_parquet(cursor: duckdb.DuckDBPyConnection, dataset: int, name: str, la
     """
     import pyarrow.parquet as pq
 
-    users = _features(cursor, dataset, "users", USER, layout.user_columns)
-    items = _features(cursor, dataset, "items", ITEM, layout.item_columns)
     codes = cursor.execute(f"SELECT {', '.join(CODES)} FROM event_rows WHERE dataset = ?", [dataset])
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -159,8 +157,9 @@ def write_parquet(cursor: duckdb.DuckDBPyConnection, dataset: int, name: str, la
         ):
             for batch in batches:
                 events.write_batch(batch)
-        pq.write_table(users, folder / "users.parquet", compression="zstd")
-        pq.write_table(items, folder / "items.parquet", compression="zstd")
+        for part, key, columns in (("users", USER, layout.user_columns), ("items", ITEM, layout.item_columns)):
+            table = _features(cursor, dataset, part, key, columns)
+            pq.write_table(table, folder / f"{part}.parquet", compression="zstd")
     except OSError as error:
         raise unwritable(folder, error) from error
     write_json(folder / "log.json", {"name": name, "event_types": layout.event_types})
