@@ -41,6 +41,10 @@ COMMANDS = {
 """Commands in the order of the walk: their module, and what they do."""
 
 
+NO_ARGUMENTS: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())
+"""What newer versions of click raise where a group is given no command: its message is the help."""
+
+
 class Commands(click.Group):
     """Commands whose modules are imported when they are run: ``rim --help`` answers at once."""
 
@@ -85,6 +89,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = rim.main(None if arguments is None else list(arguments), "rim", standalone_mode=False, obj=out)
         sys.stdout.flush()
     except click.ClickException as error:
+        if isinstance(error, NO_ARGUMENTS):
+            out.note(error.format_message())
+            return error.exit_code
+        out.json = out.json or "--json" in (sys.argv[1:] if arguments is None else arguments)
         out.failed(error.format_message(), type(error).__name__, error.exit_code)
         if isinstance(error, click.UsageError) and error.ctx is not None:
             out.note(f"See `{error.ctx.command_path} --help`.")
@@ -95,7 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, click.Abort):
         out.failed("Stopped.", "Cancelled", Cancelled.exit_code)
         return Cancelled.exit_code
-    except BrokenPipeError:  # `rim … | head`
+    except (BrokenPipeError, SystemExit):  # `rim … | head`; click makes the second of the first
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except Exception as error:

@@ -51,6 +51,8 @@ def add(
     the end of --path.
     """
     given: dict[str, Any] = {key: _value(value) for key, value in map(_pair, options)}
+    if not isinstance(given.get("columns", {}), dict):
+        raise click.BadParameter("columns cannot be given so: write --column user_id=visitor.", param_hint="--option")
     if columns:
         given["columns"] = dict(map(_pair, columns))
     source = source or _guess(name, path)

@@ -50,7 +50,7 @@ def _measure(workspace: Workspace, info: ModelInfo, sizes: dict[str, int], callb
     """Compute and keep the figures that are asked for and not there."""
     known = {(e.task, e.size) for e in workspace.evaluations(info.id) if e.part == "test"}
     missing = {task: size for task, size in sizes.items() if (task, size) not in known}
-    if not missing:
+    if not missing or info.dataset_version == 0:  # of a dataset that was removed, only what is known already
         return
     from rim_core.evaluation import evaluate as measure
     from rim_core.evaluation import item_rec, user_rec

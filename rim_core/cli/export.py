@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rim_core.cli.output import Output, as_json, examples
-from rim_core.errors import NotFoundError
+from rim_core.errors import DataError, NotFoundError
 
 if TYPE_CHECKING:
     from rim_core.audiences import Audience, ExportReceipt
@@ -119,9 +119,17 @@ def _suppression(workspace: Workspace, text: str) -> str:
     from rim_core.audiences import read_ids
 
     path = Path(text)
-    if not path.exists():
+    try:
+        there = path.exists()
+    except OSError:  # a name that no file can have
+        there = False
+    if not there:
         return workspace.suppression_list(text).id
-    return workspace.add_suppression_list(path.stem, read_ids(path.read_bytes())).id
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}): give a file with one user id a line.") from error
+    return workspace.add_suppression_list(path.stem, read_ids(content)).id
 
 
 def file_name(scenario: Scenario, items: Sequence[str] | None, part: str, form: str) -> str:

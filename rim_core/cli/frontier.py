@@ -41,7 +41,7 @@ SWEEP = (0.1, 0.25, 0.5, 0.75, 0.95)
     multiple=True,
     help="A way of matching. [default: all]",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Order of equal choices.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Order of equal choices.")
 @as_json
 @click.pass_obj
 def frontier(out: Output, /, models: tuple[str, ...], dataset: str | None, **asked: Any) -> None:

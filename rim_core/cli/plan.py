@@ -65,7 +65,7 @@ SHARE = Share()
     help="JSON file with further promises, named as in Constraints: groups, budgets, starts, forbidden, value, …",
 )
 @click.option("--confidence", type=click.FloatRange(0.5, 1, max_open=True), help="Keep minimums with this probability.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Order of equal choices.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Order of equal choices.")
 @click.option("--name", help="What the plan is called.")
 @click.option("--best-effort", is_flag=True, help="Keep a plan whose promises cannot all be kept.")
 @click.option("--list", "listing", is_flag=True, help="List the plans that are kept.")

@@ -44,7 +44,7 @@ LATEST = "the latest"
 @click.option("--calibration", type=click.IntRange(1), help="Calibration windows before the test window. [default: 1]")
 @click.option("--exclude-seen/--include-seen", default=None, help="Whether items a user already had are forbidden.")
 @click.option("--fraction", type=click.FloatRange(0, 1, min_open=True), help="Share of the users (split by user).")
-@click.option("--seed", type=int, help="Who is in which group (split by user).")
+@click.option("--seed", type=click.IntRange(0), help="Who is in which group (split by user).")
 @click.option("--set", "settings", multiple=True, metavar="MODEL.NAME=VALUE", help="A hyper-parameter.")
 @click.option("--threads", type=click.IntRange(1), help="Threads of the worker.")
 @click.option(
@@ -120,6 +120,8 @@ def _split(asked: dict[str, Any]) -> dict[str, Any]:
     }.get(kind, ("fraction", "seed") if kind != "netflix" else ())
     given = {k: asked[k] for k in ("horizon", "start", "calibration", "exclude_seen", "fraction", "seed")}
     given = {k: v for k, v in given.items() if v is not None}
+    if given.get("fraction") != given.get("fraction"):
+        raise click.BadParameter("nan is no share of the users: write 0.1 for a tenth.", param_hint="--fraction")
     foreign = [f"--{k.replace('_', '-')}" for k in given if k not in takes]
     if foreign:
         raise click.UsageError(f"{', '.join(foreign)} cannot be chosen with --split {kind}.")

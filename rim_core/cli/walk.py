@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from rim_core.audiences import plan_pairs
-from rim_core.errors import ArtifactError
+from rim_core.errors import ArtifactError, NotFoundError
 from rim_core.evaluation import evaluate
 from rim_core.jobs import make_split
 from rim_core.planning import Constraints
@@ -56,6 +56,8 @@ def scored(workspace: Workspace, info: ModelInfo, split: Split | None = None) ->
     split : Split, optional
         Where it is known already, of another model of the same split.
     """
+    if info.dataset_version == 0:
+        raise NotFoundError(f"The dataset of {info.name} ({info.id}) was removed: add it and train again.")
     if split is None:
         split = make_split(workspace.log(info.dataset, info.dataset_version), info.split)
     model = workspace.load_model(info.id)

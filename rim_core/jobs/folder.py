@@ -132,7 +132,7 @@ class JobFolder:
 
     def clear_end(self) -> None:
         """Forget how the last attempt ended, so that another can start."""
-        for name in ("cancel", "result.json"):
+        for name in ("cancel", "result.json", "progress.json"):
             (self.path / name).unlink(missing_ok=True)
 
     def stop(self, sign: signal.Signals = signal.SIGTERM) -> bool:

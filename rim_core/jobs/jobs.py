@@ -212,6 +212,7 @@ class Jobs:
         """Ask a job to stop; its checkpoints are kept. A second time: kill it now (nothing is lost by that)."""
         with self._lock:
             job = self.job(id)
+            id = job.id
             if job.state == "queued":
                 self.workspace.set_job(id, "cancelled", message="Cancelled before it began.")
             elif job.state == "running":
@@ -229,7 +230,8 @@ class Jobs:
             It is at work or done, or its folder is gone.
         """
         with self._lock:
-            job, folder = self.job(id), self._folder(id)
+            job = self.job(id)
+            id, folder = job.id, self._folder(job.id)
             if not job.resumable:
                 raise JobError(f"Job {id} is {job.state}: only an interrupted, cancelled or failed one can be resumed.")
             if not (folder.input / "log.json").exists():
@@ -244,8 +246,8 @@ class Jobs:
             job = self.job(id)
             if job.state == "running":
                 raise JobError(f"Job {id} is at work: cancel it first.")
-            self.workspace.remove_job(id)
-            shutil.rmtree(self._folder(id).path, ignore_errors=True)
+            self.workspace.remove_job(job.id)
+            shutil.rmtree(self._folder(job.id).path, ignore_errors=True)
 
     # -- looking --------------------------------------------------------------------------------------------
 

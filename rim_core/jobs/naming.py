@@ -65,15 +65,18 @@ def parse_settings(pairs: Iterable[str]) -> Settings:
         if found.group(2) not in known:
             takes = ", ".join(known) or "no settings"
             raise ModelError(f"{cls.__name__} has no setting {found.group(2)!r}: it takes {takes}.")
-        settings.setdefault(cls.__name__.lower(), {})[found.group(2)] = _value(found.group(3))
+        value, default = _value(found.group(3)), inspect.signature(cls.__init__).parameters[found.group(2)].default
+        if not _fits(value, default):
+            raise ModelError(f"{pair.strip()!r} cannot be: write something like {default!r}, which is the default.")
+        settings.setdefault(cls.__name__.lower(), {})[found.group(2)] = value
     return settings
 
 
 def _parts(text: str) -> list[str]:
     words = re.split(r"\s*[×*]\s*", text.strip())
-    if len(words) == 1 and words[0].lower().replace("-", "") not in _by_lower():
+    if len(words) == 1 and _plain(words[0]) not in _by_lower():
         for i, letter in enumerate(words[0]):
-            if letter in "xX" and {words[0][:i].lower(), words[0][i + 1 :].lower()} <= set(_by_lower()):
+            if letter in "xX" and {_plain(words[0][:i]), _plain(words[0][i + 1 :])} <= set(_by_lower()):
                 return [words[0][:i], words[0][i + 1 :]]
     if len(words) > 2 or not all(words):
         raise ModelError(f"{text!r} names no model: write one name, or preference×intensity such as GRU×HawkesPoisson.")
@@ -81,7 +84,7 @@ def _parts(text: str) -> list[str]:
 
 
 def _class(name: str) -> type[Model]:
-    found = _by_lower().get(name.strip().lower().replace("-", ""))
+    found = _by_lower().get(_plain(name))
     if found is None:
         kinds: dict[str, Any] = {"preferences": Preference, "intensities": Intensity}
         groups = [
@@ -93,12 +96,27 @@ def _class(name: str) -> type[Model]:
     return found
 
 
+def _plain(name: str) -> str:
+    """A name without what people write or leave out at will."""
+    return name.strip().lower().replace("-", "")
+
+
 def _by_lower() -> dict[str, type[Model]]:
     return {name.lower(): cls for name, cls in available().items()}
 
 
 def _from_settings(cls: type[Model], settings: Mapping[str, Mapping[str, Any]]) -> Model:
     return Model.from_config({"model": cls.__name__, **settings.get(cls.__name__.lower(), {})})
+
+
+def _fits(value: Any, default: Any) -> bool:
+    """Whether a value may stand where a default of that kind does; ranges are the models' own matter."""
+    if isinstance(default, bool):
+        return isinstance(value, bool)
+    if isinstance(default, int | float):
+        whole = isinstance(default, int)
+        return isinstance(value, int if whole else int | float) and not isinstance(value, bool)
+    return not isinstance(default, str) or isinstance(value, str)
 
 
 def _value(text: str) -> Any:

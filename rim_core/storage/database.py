@@ -88,8 +88,7 @@ class Database:
         self._local = threading.local()
         self._cursors: list[tuple[weakref.ref[threading.Thread], duckdb.DuckDBPyConnection]] = []
         self._cursors_lock = threading.Lock()
-        wal = path.with_name(path.name + ".wal")
-        replayed = wal.stat().st_size if wal.exists() else 0
+        replayed = _size(path.with_name(path.name + ".wal"))
         self._connection = self._connect()
         try:
             self.recovered = self._what_happened(replayed)
@@ -199,13 +198,13 @@ class Database:
             if self.users > 0:
                 return
             _open.pop(self.path, None)
-            try:
+            try:  # first, while the lock is ours: later it may name the next owner
+                self.owner_file.unlink(missing_ok=True)
+            finally:
                 for _, cursor in self._cursors:  # an open cursor keeps the lock
                     cursor.close()
+                shutil.rmtree(self.overflow, ignore_errors=True)  # while the lock is ours: later it is the next owner's
                 self._connection.close()
-            finally:
-                shutil.rmtree(self.overflow, ignore_errors=True)
-                self.owner_file.unlink(missing_ok=True)
 
 
 def _migrate(connection: duckdb.DuckDBPyConnection, path: Path) -> int:
@@ -241,6 +240,13 @@ def _apply(connection: duckdb.DuckDBPyConnection, migration: Migration, path: Pa
         raise StorageError(
             f"{path} could not be brought to layout {migration.number} ({migration.name}), nothing was changed: {error}"
         ) from error
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:  # there is none, or none can be here: opening the database says why
+        return 0
 
 
 def _rollback(cursor: duckdb.DuckDBPyConnection) -> None:

@@ -22,7 +22,7 @@ from rim_core.datasets.log import EventLog
 from rim_core.datasets.memory import ROWS_AT_ONCE
 from rim_core.datasets.sql import identifier
 from rim_core.errors import EmptyLogError, StorageError
-from rim_core.storage.files import read_json, to_json, write_json
+from rim_core.storage.files import read_json, to_json, unwritable, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -140,21 +140,28 @@ def write_parquet(cursor: duckdb.DuckDBPyConnection, dataset: int, name: str, la
     """Write a stored dataset as files that :func:`read_parquet` turns into the same log, without the database.
 
     Events are streamed: memory is that of a million of them, and of the users and items.
+
+    Raises
+    ------
+    StorageError
+        The folder cannot be written, or the disk is full.
     """
     import pyarrow.parquet as pq
 
-    folder.mkdir(parents=True, exist_ok=True)
     codes = cursor.execute(f"SELECT {', '.join(CODES)} FROM event_rows WHERE dataset = ?", [dataset])
-    with (
-        codes.to_arrow_reader(ROWS_AT_ONCE) as batches,
-        pq.ParquetWriter(folder / "events.parquet", batches.schema, compression="zstd") as events,
-    ):
-        for batch in batches:
-            events.write_batch(batch)
-    users = _features(cursor, dataset, "users", USER, layout.user_columns)
-    items = _features(cursor, dataset, "items", ITEM, layout.item_columns)
-    pq.write_table(users, folder / "users.parquet", compression="zstd")
-    pq.write_table(items, folder / "items.parquet", compression="zstd")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with (
+            codes.to_arrow_reader(ROWS_AT_ONCE) as batches,
+            pq.ParquetWriter(folder / "events.parquet", batches.schema, compression="zstd") as events,
+        ):
+            for batch in batches:
+                events.write_batch(batch)
+        for part, key, columns in (("users", USER, layout.user_columns), ("items", ITEM, layout.item_columns)):
+            table = _features(cursor, dataset, part, key, columns)
+            pq.write_table(table, folder / f"{part}.parquet", compression="zstd")
+    except OSError as error:
+        raise unwritable(folder, error) from error
     write_json(folder / "log.json", {"name": name, "event_types": layout.event_types})
 
 
@@ -173,9 +180,9 @@ def read_parquet(folder: Path) -> EventLog:
         raise StorageError(f"{folder} holds no event log: start the job again.")
     try:
         codes, users, items = (pq.read_table(folder / f"{part}.parquet") for part in ("events", "users", "items"))
-    except (OSError, pa.ArrowException) as error:
+        return _assemble(about["name"], codes, users, items, tuple(about["event_types"]), None)
+    except (OSError, KeyError, TypeError, pa.ArrowException) as error:
         raise StorageError(f"The event log in {folder} cannot be read ({error}): start the job again.") from error
-    return _assemble(about["name"], codes, users, items, tuple(about["event_types"]), None)
 
 
 def _store_ids(cursor: duckdb.DuckDBPyConnection, dataset: int, relation: str, key: str, table: str) -> dict[str, str]:

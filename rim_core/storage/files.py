@@ -7,7 +7,7 @@ import json
 import math
 import os
 import secrets
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, is_dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -58,7 +58,8 @@ def replacing(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise unwritable(path, error) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # a folder that cannot be written holds nothing to remove
+            temporary.unlink()
 
 
 def unwritable(path: Path, error: Exception) -> StorageError:

@@ -97,7 +97,7 @@ class Workspace(DatasetStore, ModelStore, ScenarioStore, CampaignStore):
         self.root = Path(default_root() if root is None else root).expanduser().resolve()
         self._closed = True
         path = self.root / "data" / "rim.duckdb"
-        if not create and not path.exists():
+        if not create and not _exists(path):
             raise NotFoundError(
                 f"{self.root} is no workspace yet: make one with `rim init`, or name another with --workspace "
                 f"(or the environment variable {ENVIRONMENT})."
@@ -182,4 +182,11 @@ class Workspace(DatasetStore, ModelStore, ScenarioStore, CampaignStore):
 
 def workspace_exists(root: Path | str | None = None) -> bool:
     """Whether a folder holds a workspace."""
-    return (Path(default_root() if root is None else root).expanduser() / "data" / "rim.duckdb").exists()
+    return _exists(Path(default_root() if root is None else root).expanduser() / "data" / "rim.duckdb")
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name that is too long, a folder that may not be looked into
+        return False
