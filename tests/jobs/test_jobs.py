@@ -28,7 +28,7 @@ from rim_core.storage.eventlogs import read_parquet
 
 SHOP = {"users": 60, "items": 12, "days": 60, "seed": 1}
 SPLIT = {"by": "time", "horizon": "7D"}
-GRU = {"model": "GRU", "dim": 8, "batch_tokens": 256, "max_epochs": 25, "patience": 100, "seed": 3}
+GRU = {"model": "GRU", "dim": 8, "batch_tokens": 256, "max_epochs": 15, "patience": 100, "seed": 3}
 PACKAGE = str(Path(rim.__file__).resolve().parents[1])
 
 

@@ -90,7 +90,7 @@ def test_a_plan_is_opened_again_with_its_scores_and_prices(workspace: Workspace,
     assert set(told.metrics) == {"offline", "online"}
     assert back == opened.scenario("spring") == opened.scenario(kept.id[-6:])
     assert (back.seed, back.note, back.certificate) == (7, "βeta", {"gap": None, "objective": 1.5})
-    assert rim.Constraints(**back.constraints) == plan.constraints
+    assert rim.Constraints(**back.constraints).to_dict() == plan.constraints.to_dict()
     assert rim.split_from_config(opened.log("toy"), back.split).config == split.config
     items = opened.scenario_items(kept.id)
     assert items["item_id"].tolist() == plan.promises["item_id"].astype(str).tolist()
