@@ -185,8 +185,8 @@ class Database:
             raise unwritable(self.path, error) from error
         except duckdb.OutOfMemoryException as error:
             raise StorageError(
-                f"There was not enough memory or temporary disk space for this step ({error}): free some, or allow more "
-                f"memory with the environment variable {ENVIRONMENT}, and try again."
+                f"There was not enough memory or temporary disk space for this step ({error}): free some, or allow "
+                f"more memory with the environment variable {ENVIRONMENT}, and try again."
             ) from error
         except duckdb.Error as error:
             raise StorageError(f"{self.path}: {error}") from error
@@ -203,7 +203,7 @@ class Database:
             finally:
                 for _, cursor in self._cursors:  # an open cursor keeps the lock
                     cursor.close()
-                shutil.rmtree(self.overflow, ignore_errors=True)  # while the lock is ours: later it is the next owner's
+                shutil.rmtree(self.overflow, ignore_errors=True)  # this one too
                 self._connection.close()
 
 
