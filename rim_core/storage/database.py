@@ -189,6 +189,8 @@ class Database:
                 f"more memory with the environment variable {ENVIRONMENT}, and try again."
             ) from error
         except duckdb.Error as error:
+            if "Could not write file" in str(error):  # a commit that finds the disk full
+                raise unwritable(self.path, error) from error
             raise StorageError(f"{self.path}: {error}") from error
 
     def close(self) -> None:
