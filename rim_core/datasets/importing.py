@@ -423,7 +423,9 @@ def _stage_ids(connection: duckdb.DuckDBPyConnection, staged: Staged) -> tuple[i
         seen = f"SELECT DISTINCT {key} FROM {EVENTS}"
         if known is None:
             named = f"{key} AS title, " if title else ""
-            connection.execute(f"CREATE TEMP TABLE {table} AS SELECT {key}, {named}NULL::VARCHAR AS features FROM ({seen})")
+            connection.execute(
+                f"CREATE TEMP TABLE {table} AS SELECT {key}, {named}NULL::VARCHAR AS features FROM ({seen})"
+            )
             counts.append(_count(connection, table))
             continue
         connection.execute(f"CREATE TEMP TABLE staged_seen AS {seen}")

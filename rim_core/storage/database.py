@@ -186,8 +186,8 @@ class Database:
             raise unwritable(self.path, error) from error
         except duckdb.OutOfMemoryException as error:
             raise StorageError(
-                f"There was not enough memory or temporary disk space for this step ({error}): free some, or allow more "
-                f"memory with the environment variable {ENVIRONMENT}, and try again."
+                f"There was not enough memory or temporary disk space for this step ({error}): free some, or allow "
+                f"more memory with the environment variable {ENVIRONMENT}, and try again."
             ) from error
         except duckdb.Error as error:
             raise StorageError(f"{self.path}: {error}") from error
