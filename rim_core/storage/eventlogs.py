@@ -269,7 +269,7 @@ def _content(cursor: duckdb.DuckDBPyConnection, dataset: int, kinds: tuple[str, 
     for name, dtype in zip(CODES, (np.int32, np.int32, np.int64, np.float32, np.int16), strict=True):
         column = cursor.execute(f"SELECT {name} FROM event_rows WHERE dataset = ?", [dataset])
         for batch in column.to_arrow_reader(ROWS_AT_ONCE):
-            digest.update(np.ascontiguousarray(batch.column(0).to_numpy(), dtype))
+            digest.update(np.ascontiguousarray(batch.column(0).to_numpy(), dtype).tobytes())
     return digest.hexdigest()[:12]
 
 
