@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,11 +59,18 @@ def add(
         given["columns"] = dict(map(_pair, columns))
     source = source or _guess(name, path)
     with out.workspace() as workspace, out.meter() as meter:
-        info = workspace.add_dataset(
-            name, source, path=path, options={**given, "duplicates": duplicates}, callback=meter
-        )
+        try:
+            info = workspace.add_dataset(
+                name, source, path=path, options={**given, "duplicates": duplicates}, callback=meter
+            )
+        except DataError as error:
+            raise type(error)(_as_typed(str(error))) from error
         meter.end()
-        report = "" if info.report is None else f"{info.report.summary()}\nRead in {duration(info.report.seconds)}.\n"
+        report = (
+            ""
+            if info.report is None
+            else f"{_as_typed(info.report.summary())}\nRead in {duration(info.report.seconds)}.\n"
+        )
         kept = "is kept" if info.is_new else "was kept already: the content is the same"
         out.answer({**_document(info), "is_new": info.is_new}, f"{report}{info.label} {kept}.")
 
@@ -125,6 +134,17 @@ def remove(out: Output, name: str, version: int | None, yes: bool) -> None:
             )
         gone = workspace.remove_dataset(name, version)
     out.answer([_document(info) for info in gone], f"Removed {', '.join(info.label for info in gone)}.")
+
+
+def _as_typed(text: str) -> str:
+    """Advice that names keyword arguments of Python, said as they are typed here."""
+    text = re.sub(r"\bduplicates='(\w+)'", r"--duplicates \1", text)
+    return re.sub(r"""\b(time_format|encoding)=(['"])(.*?)\2(?: or (['"])(.*?)\4)?""", _options, text)
+
+
+def _options(found: re.Match[str]) -> str:
+    values = [value for value in (found[3], found[5]) if value is not None]
+    return " or ".join(f"--option {shlex.quote(f'{found[1]}={value}')}" for value in values)
 
 
 def _pair(text: str) -> tuple[str, str]:
