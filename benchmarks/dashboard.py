@@ -44,8 +44,7 @@ class Session:
         self.done = asyncio.Event()
         self.socket: ClientConnection | None = None
         self.page_hash = ""
-        self.first_output: float | None = None
-        self.fragment_run = False
+        self.timers: dict[str, asyncio.Task[None]] = {}
 
     async def open(self) -> float:
         """Seconds from connecting to the end of the first run."""
@@ -72,10 +71,16 @@ class Session:
         await asyncio.wait_for(self.done.wait(), PATIENCE)
         return time.monotonic() - began
 
-    async def _rerun(self, page_name: str = "") -> None:
-        self.done.clear()
+    async def _rerun(self, page_name: str = "", fragment: str = "") -> None:
         message = BackMsg()
         message.rerun_script.query_string = ""
+        if fragment:
+            message.rerun_script.fragment_id, message.rerun_script.is_auto_rerun = fragment, True
+        else:
+            self.done.clear()
+            for timer in self.timers.values():  # a full run starts its parts anew
+                timer.cancel()
+            self.timers.clear()
         if page_name:
             message.rerun_script.page_name = page_name
         else:
@@ -95,19 +100,33 @@ class Session:
             kind = message.WhichOneof("type")
             if kind == "new_session":
                 self.page_hash = message.new_session.page_script_hash
-                self.fragment_run = bool(message.new_session.fragment_ids_this_run)
+            elif kind == "auto_rerun":
+                self._look_again(message.auto_rerun.fragment_id, message.auto_rerun.interval)
             elif kind == "delta" and message.delta.new_element.HasField("slider"):
                 slider = message.delta.new_element.slider
                 if slider.value or slider.default:
                     chosen = slider.value if slider.set_value else slider.default
                     self.widgets[slider.id] = float(chosen[0])
                     self.ranges[slider.id] = (slider.min, slider.max, slider.step)
-            elif kind == "script_finished" and not self.fragment_run:
+            elif kind == "script_finished" and message.script_finished == ForwardMsg.FINISHED_SUCCESSFULLY:
                 self.done.set()
+
+    def _look_again(self, fragment: str, interval: float) -> None:
+        """Run a part of the page now and then, as the browser does when the page asks for it."""
+
+        async def now_and_then() -> None:
+            while True:
+                await asyncio.sleep(interval)
+                await self._rerun(fragment=fragment)
+
+        if fragment not in self.timers:
+            self.timers[fragment] = asyncio.create_task(now_and_then())
 
     async def close(self) -> None:
         """Leave."""
         self.reader.cancel()
+        for timer in self.timers.values():
+            timer.cancel()
         if self.socket is not None:
             await self.socket.close()
 

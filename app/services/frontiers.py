@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from app.services.owner import change, tasks, told, workspace
-from app.services.planning import free_of, plan_size, request_of, scaled, scores_of
+from app.services.planning import free_of, model_of, plan_size, request_of, scaled, scores_of
 from app.services.requests import PlanRequest
 from app.tasks import Report
 from rim_core.planning import frontier
@@ -20,7 +20,7 @@ SWEEP = (0.0, 0.1, 0.25, 0.5, 0.75, 0.95)
 def comparable(model_id: str) -> dict[str, str]:
     """Models trained on the same data and windows, this one first: names by id."""
     opened = workspace()
-    info = opened.model_info(model_id)
+    info = model_of(opened, model_id)
     found = sorted(opened.models(info.dataset, split_id=info.split_id), key=lambda m: m.id != model_id)
     names = [m.name for m in found]
     return {m.id: m.name if names.count(m.name) == 1 else f"{m.name} · {m.id[:6]}" for m in found}
@@ -50,7 +50,7 @@ def landmarks(request: PlanRequest) -> pd.DataFrame:
     opened = workspace()
     free = free_of(opened, request.model_id, request.capacity).online
     rows = [("baseline", "", f"no promises, K {request.capacity}", free.item_perplexity, free.precision)]
-    info = opened.model_info(request.model_id)
+    info = model_of(opened, request.model_id)
     windows = {m.id for m in opened.models(info.dataset, split_id=info.split_id)}
     for scenario in opened.scenarios(info.dataset):
         online = scenario.metrics.get("online")
@@ -68,7 +68,7 @@ def request_frontier(request: PlanRequest, model_ids: Sequence[str]) -> str:
 
 def _sweep(request: PlanRequest, model_ids: tuple[str, ...], report: Report) -> pd.DataFrame:
     opened = workspace()
-    info, names = opened.model_info(request.model_id), comparable(request.model_id)
+    info, names = model_of(opened, request.model_id), comparable(request.model_id)
     report("scoring the user-states", 0.02)
     scored = {names[i]: scores_of(i) for i in model_ids}
     size = plan_size(request.model_id)

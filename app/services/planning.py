@@ -180,9 +180,15 @@ def fitting_capacity(request: PlanRequest) -> int:
     return int(np.ceil(promised_places(request) / plan_size(request.model_id).states))
 
 
+@lru_cache(maxsize=256)
+def model_of(opened: Workspace, model_id: str) -> ModelInfo:
+    """A registered model; it never changes, and asking the database for it at every turn adds up."""
+    return opened.model_info(model_id)
+
+
 def split_of(opened: Workspace, model_id: str) -> Split:
     """The split a model was trained on."""
-    info = opened.model_info(model_id)
+    info = model_of(opened, model_id)
     return cut(opened, info.dataset, info.dataset_version, json.dumps(info.split, sort_keys=True))
 
 
@@ -369,7 +375,7 @@ def _items(
 def stored_plan(request: PlanRequest) -> PlanResult | None:
     """The plan of a request as it was saved and delivered last, if it was: shown at once, nothing is computed."""
     opened = workspace()
-    info = opened.model_info(request.model_id)
+    info = model_of(opened, request.model_id)
     for scenario in opened.scenarios(info.dataset, archived=True):
         if scenario.model_id == request.model_id and "online" in scenario.metrics and request_of(scenario) == request:
             return stored(scenario)

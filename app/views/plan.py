@@ -102,7 +102,7 @@ def _result(request: services.PlanRequest) -> services.PlanResult | None:
     return None
 
 
-@st.fragment(run_every=0.4)
+@st.fragment(run_every=0.8)
 def _waiting(key: str) -> None:
     task = services.task(key)
     if task is None or task.state in ("done", "dropped"):
