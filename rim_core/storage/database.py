@@ -118,9 +118,9 @@ class Database:
 
     def _what_happened(self, replayed: int) -> tuple[str, ...]:
         """After the lock was got: whoever the owner file names is no longer using the database."""
-        before = read_owner(self.owner_file)
-        if before is None and not replayed:
+        if not self.owner_file.exists():  # whoever closes removes it first; what was replayed was seen before the lock
             return ()
+        before = read_owner(self.owner_file)
         who = f"The last session, {before.describe()}," if before else "The last session"
         how = f"{replayed:,} bytes of committed changes were recovered" if replayed else "no change was under way"
         text = f"{who} ended without closing the workspace: {how}; what it had committed is here, the rest was undone."
