@@ -75,7 +75,7 @@ def _cap_price(scores: Scores, cap_prices: pd.Series | None) -> np.ndarray | Non
     if cap_prices is None or scores.states is None:
         return None
     typical = float(cap_prices.median()) if len(cap_prices) else 0.0
-    own: np.ndarray = cap_prices.reindex(scores.states.user_ids.astype(str)).fillna(typical).to_numpy(float)
+    own: np.ndarray = cap_prices.reindex(scores.states.user_ids.astype(str)).fillna(typical).to_numpy(float, copy=True)
     return own
 
 
