@@ -62,7 +62,7 @@ check:
 	@$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
-	$(PY) -m pytest
+	$(PY) -m pytest --numprocesses auto --dist loadfile
 
 # Browser tests need a Chromium. Where Debian's can be installed it is; elsewhere those tests are
 # reported as skipped, with the reason.
