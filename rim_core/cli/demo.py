@@ -32,6 +32,8 @@ FACTS = {
     "Kept brief": "trained in a minute or two for `rim demo`; `rim train complete-journey` trains in full",
 }
 CAPACITY, MIN_EXPOSURE = 10, 0.002
+SHARES = (0.0005, 0.001, MIN_EXPOSURE)
+"""Promised minimums of the sweep: up to the plan's own. Promises that take most places take minutes to prove."""
 PLAN = "Every product type reaches 0.2 % of the households"
 STAMP = "demo.json"
 
@@ -83,7 +85,7 @@ class Demonstration:
 
 def recipe() -> str:
     """Changes when the demo makes something else."""
-    parts = [DATASET, SPLIT, MODELS, SETTINGS, CAPACITY, MIN_EXPOSURE, version("rim")]
+    parts = [DATASET, SPLIT, MODELS, SETTINGS, CAPACITY, MIN_EXPOSURE, SHARES, version("rim")]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 
 
@@ -178,6 +180,6 @@ def _plans(out: Output, workspace: Workspace, info: ModelInfo) -> tuple[Scenario
             plans = [keep_plan(workspace, source, plan, PLAN, plan.assign(source.test))]
     with out.meter("4/4 frontier: ") as meter:
         if not sweeps:
-            record, _ = sweep(workspace, [source], capacity=CAPACITY, callback=meter)
+            record, _ = sweep(workspace, [source], capacity=CAPACITY, shares=SHARES, callback=meter)
             sweeps = [record]
     return plans[0], sweeps[0]
