@@ -25,5 +25,5 @@ page = st.navigation(
         st.Page("views/audiences.py", title="Audiences", icon=":material/groups:"),
     ]
 )
-if frame.ready():
+if frame.ready(page.title):
     page.run()

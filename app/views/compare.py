@@ -10,10 +10,8 @@ import streamlit as st
 from app import services
 from app.ui import charts, messages, plan_charts, tables
 from app.ui.tables import Column
-from app.views import frame
+from app.views import address, frame
 
-PLANS = "plans"
-"""Word in an address that names the plans compared."""
 SHOWN = 15
 """Items in the chart of differences."""
 
@@ -49,8 +47,8 @@ def page() -> None:
 def _choose(listed: pd.DataFrame, known: pd.DataFrame) -> list[str]:
     """Which plans stand beside each other; part of the address."""
     names = dict(zip(known["id"], known["name"], strict=True))
-    linked = st.query_params.get(PLANS)
-    if linked and st.session_state.get("compare-linked") != linked:
+    linked = address.asked(address.PLANS, "compare")
+    if linked:
         st.session_state["compare-plans"] = [i for i in linked.split(",") if i in names][: services.MOST]
     offered = list(dict.fromkeys([*listed["id"], *st.session_state.get("compare-plans", [])]))
     offered = [i for i in offered if i in names]
@@ -67,11 +65,7 @@ def _choose(listed: pd.DataFrame, known: pd.DataFrame) -> list[str]:
         persist_state="session",
         help="Two to four; the order here is the order of the columns.",
     )
-    if chosen:
-        st.query_params[PLANS] = ",".join(chosen)
-    else:
-        st.query_params.pop(PLANS, None)
-    st.session_state["compare-linked"] = ",".join(chosen)
+    address.write(address.PLANS, ",".join(chosen))
     columns = {
         "name": Column("Plan"),
         "model": Column("Model"),
@@ -136,7 +130,7 @@ def _manage(info: services.DatasetInfo, known: pd.DataFrame, chosen: list[str]) 
             query = {"scenario": plan, "dataset": f"{info.name} v{row['version']}"}
             st.page_link("views/plan.py", label="Open under Plan", icon=":material/tune:", query_params=query)
         st.caption("A link that opens exactly this plan: its data version, model, promises and seed.")
-        st.code(frame.address("plan", **query), language=None)
+        st.code(address.link("plan", **query), language=None)
 
 
 def _can_undo(what: str, how: partial[None]) -> None:
@@ -190,9 +184,7 @@ def _side_by_side(found: services.SideBySide, chosen: list[str]) -> None:
     with right:
         _items(found)
     st.caption("A link that opens this comparison:")
-    st.code(
-        frame.address("compare", plans=",".join(chosen), dataset=st.session_state.get("dataset", "")), language=None
-    )
+    st.code(address.link("compare", plans=",".join(chosen), dataset=st.session_state.get("dataset", "")), language=None)
 
 
 def _figures(rows: pd.DataFrame, names: tuple[str, ...]) -> None:

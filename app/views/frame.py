@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote, urlencode, urlsplit
 from uuid import uuid4
 
 import streamlit as st
 
 from app import services
 from app.ui import messages
+from app.views import address
 
-SCENARIO, PLAN = "scenario", "plan"
-"""Words in an address that name a saved plan, or describe one."""
 OLDER = "dataset-older"
 BUSY, IDLE = 2.0, 10.0
 """Seconds between two looks at what is running."""
 
 
-def ready() -> bool:
-    """Draw the side bar; False (and the reason on the page) when the workspace cannot be opened."""
+def ready(page: str) -> bool:
+    """Draw the side bar beside ``page``; False (and the reason on the page) when the workspace cannot be opened."""
     try:
         opened = services.workspace()
     except services.Problem as error:
@@ -27,6 +25,7 @@ def ready() -> bool:
         st.button("Try again", icon=":material/refresh:")
         return False
     messages.style()
+    address.entered(page)
     _dataset_of_the_link()
     with st.sidebar:
         _dataset_picker()
@@ -38,10 +37,9 @@ def ready() -> bool:
 
 def _dataset_of_the_link() -> None:
     """A link to a saved plan opens its dataset, in the version that it was made on."""
-    wanted = st.query_params.get(SCENARIO)
-    if wanted is None or st.session_state.get("dataset-linked") == wanted:
+    wanted = address.asked(address.SCENARIO, "dataset")
+    if wanted is None:
         return
-    st.session_state["dataset-linked"] = wanted
     scenario = services.find_scenario(wanted)
     if scenario is not None and scenario.dataset_version:
         label = f"{scenario.dataset} v{scenario.dataset_version}"
@@ -108,10 +106,3 @@ def dataset() -> services.DatasetInfo | None:
 def wish(what: str) -> str:
     """Names this session's wish, so that a newer one takes its place."""
     return f"{st.session_state.setdefault('session', uuid4().hex)}:{what}"
-
-
-def address(path: str, **query: str) -> str:
-    """A link to a page of this dashboard, as it is reached from here."""
-    here = urlsplit(st.context.url or "http://localhost:8501")
-    root = f"{here.scheme}://{here.netloc}"
-    return f"{root}/{quote(path)}?{urlencode(query)}" if query else f"{root}/{quote(path)}"

@@ -6,7 +6,7 @@ import streamlit as st
 
 from app import services
 from app.ui import messages
-from app.views import frame
+from app.views import address
 
 STEPS = 60
 """Requests remembered."""
@@ -59,11 +59,9 @@ def follow_link(models: list[services.ModelInfo]) -> None:
     services.Problem
         The plan is here no more, or the description is damaged.
     """
-    named, described = st.query_params.get(frame.SCENARIO), st.query_params.get(frame.PLAN)
-    wanted = named or described
-    if wanted is None or st.session_state.get("plan-link") == wanted:
+    named, described = address.asked(address.SCENARIO, "plan"), address.asked(address.PLAN, "plan")
+    if named is None and described is None:
         return
-    st.session_state["plan-link"] = wanted
     if named:
         scenario = services.find_scenario(named)
         if scenario is None:
@@ -88,17 +86,10 @@ def follow_link(models: list[services.ModelInfo]) -> None:
 
 def keep_link(request: services.PlanRequest, result: services.PlanResult | None) -> None:
     """Keep the address in step, so that reloading or sending it opens this very plan."""
-    if result is not None and result.saved is not None:
-        word, other, value = frame.SCENARIO, frame.PLAN, result.saved.id
-    else:
-        word, other, value = frame.PLAN, frame.SCENARIO, request.token()
-    if other in st.query_params:
-        del st.query_params[other]
-    if len(value) <= LONGEST:
-        st.query_params[word] = value
-        st.session_state["plan-link"] = value
-    elif word in st.query_params:
-        del st.query_params[word]
+    saved = None if result is None else result.saved
+    token = request.token()
+    address.write(address.SCENARIO, None if saved is None else saved.id)
+    address.write(address.PLAN, token if saved is None and len(token) <= LONGEST else None)
 
 
 # -- undo and redo ---------------------------------------------------------------------------------------------

@@ -236,6 +236,20 @@ def test_a_link_opens_the_very_plan_saved_or_not(shop: Path, app: AppTest, until
         assert "Linked" in words(fresh)
 
 
+def test_a_move_stands_though_the_browser_still_asks_with_the_address_before_it(
+    shop: Path, app: AppTest, until: Callable
+) -> None:
+    go(app, PLAN)
+    planned(app, until)
+    before = app.query_params["plan"]
+    for step in (3, 2):  # the second move comes with the address from before the first
+        app.slider(key="plan-capacity").set_value(step)
+        app.query_params["plan"] = before
+        app.run()
+        assert app.slider(key="plan-capacity").value == step
+    assert app.query_params["plan"] != before
+
+
 def test_a_link_to_a_plan_that_is_not_here_says_so(shop: Path, app: AppTest) -> None:
     app.run()
     app.query_params["scenario"] = "plan-nowhere"

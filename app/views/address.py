@@ -1,0 +1,51 @@
+"""The page's address: what it asks to be opened, and what the session itself has written there.
+
+While a slider is moved quickly the browser still asks with the address of a step before. Following that would take
+the move back, so what a session wrote itself is nothing to open, until it comes from another page.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import quote, urlencode, urlsplit
+
+import streamlit as st
+
+SCENARIO, PLAN, PLANS = "scenario", "plan", "plans"
+"""Words in an address that name a saved plan, describe one, or name plans to compare."""
+
+
+def entered(page: str) -> None:
+    """The page that is shown: on another one than before, links are followed anew."""
+    if st.session_state.get("address-page") != page:
+        st.session_state["address-page"] = page
+        st.session_state["address-known"] = set()
+
+
+def asked(word: str, by: str) -> str | None:
+    """What the address asks ``by`` to open with ``word``: once, and not what the session wrote itself."""
+    value = st.query_params.get(word)
+    if value is None or (word, value) in _known() or (word, value, by) in _known():
+        return None
+    _known().add((word, value, by))
+    return value
+
+
+def write(word: str, value: str | None) -> None:
+    """Put a word into the address, or take it out."""
+    if value:
+        _known().add((word, value))
+        st.query_params[word] = value
+    else:
+        st.query_params.pop(word, None)
+
+
+def _known() -> set[tuple[str, ...]]:
+    known: set[tuple[str, ...]] = st.session_state.setdefault("address-known", set())
+    return known
+
+
+def link(path: str, **query: str) -> str:
+    """The whole address of a page of this dashboard, as it is reached from here."""
+    here = urlsplit(st.context.url or "http://localhost:8501")
+    root = f"{here.scheme}://{here.netloc}"
+    return f"{root}/{quote(path)}?{urlencode(query)}" if query else f"{root}/{quote(path)}"
