@@ -68,6 +68,20 @@ def hashed_emails(texts: pa.Array) -> pa.Array:
     return pc.if_else(ready, plain, sha256_hex(address))
 
 
+def country_digits(text: str) -> str:
+    """The digits of a country code such as 1, 49 or +49.
+
+    Raises
+    ------
+    DataError
+        It is not one to three digits.
+    """
+    code = text.strip().removeprefix("+")
+    if not (code.isascii() and code.isdigit() and len(code) <= 3 and code[0] != "0"):
+        raise DataError(f"{text!r} is no country code: give one to three digits, such as 1 or 49.")
+    return code
+
+
 def hashed_phones(texts: pa.Array, *, plus: bool, country_code: str | None = None) -> pa.Array:
     """SHA-256 of phone numbers in international form; null where that form is not known.
 
@@ -89,9 +103,7 @@ def hashed_phones(texts: pa.Array, *, plus: bool, country_code: str | None = Non
     DataError
         The country code is not one to three digits.
     """
-    code = (country_code or "").strip().removeprefix("+")
-    if country_code is not None and not (code.isascii() and code.isdigit() and len(code) <= 3 and code[0] != "0"):
-        raise DataError(f"{country_code!r} is no country code: give one to three digits, such as 1 or 49.")
+    code = "" if country_code is None else country_digits(country_code)
     texts = texts.cast(pa.string())
     plain = pc.utf8_lower(pc.utf8_trim_whitespace(texts))
     ready = pc.match_substring_regex(plain, _HASHED)

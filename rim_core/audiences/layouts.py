@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rim_core.audiences.contacts import hashed_emails, hashed_phones
+from rim_core.audiences.contacts import country_digits, hashed_emails, hashed_phones
 
 if TYPE_CHECKING:
     import numpy as np
@@ -73,6 +73,8 @@ def lay_out(
     DataError
         The country code is none.
     """
+    if country_code is not None:
+        country_digits(country_code)  # also where no number needs it
     names = LAYOUTS[layout]
     distinct = pd.Index(pd.unique(users.to_pandas().astype(object)))
     if contacts is None or not len(contacts.columns):

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from rim_core.storage import Scenario, Workspace
 
 PARTS = {"test": "delivered", "calibration": "planned"}
-FORMATS = ("csv", "parquet", "google", "meta")
+LAYOUTS = ("google", "meta")
+FORMATS = ("csv", "parquet", *LAYOUTS)
 """Those of ``rim_core.audiences``, which is imported when the command runs."""
 
 
@@ -77,6 +78,10 @@ def export(
     from rim_core.audiences import AudienceRecipe, AudienceRules, write_audience
 
     form = form or ("parquet" if to is not None and to.suffix.lower() == ".parquet" else "csv")
+    if country_code is not None and form not in LAYOUTS:
+        raise click.UsageError(
+            f"--country-code goes with --format {' or '.join(LAYOUTS)}: {form} has no phone numbers."
+        )
     with out.workspace() as workspace:
         scenario = workspace.scenario(plan)
         chosen = tuple(_item(workspace, scenario, item) for item in items) or None

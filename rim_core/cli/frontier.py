@@ -79,7 +79,7 @@ def sweep(
     from rim_core.planning.frontier import MODES
 
     m, n = sources[0].calibration.shape
-    fitting = (m * capacity // n) / m
+    fitting = (m * min(capacity, n) // n) / m
     chosen = [0.0, *(shares or (round(part * fitting, 5) for part in SWEEP))]
     names = _names([s.info for s in sources])
     points = compute(

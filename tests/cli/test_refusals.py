@@ -24,6 +24,7 @@ REFUSED: list[tuple[int, list[str], str]] = [
     (2, ["evaluate", "--k", "0"], "not in the range"),
     (2, ["export", "spring", "--format", "xls"], "'xls' is not one of"),
     (2, ["export", "spring", "--holdout", "100"], "not in the range"),
+    (2, ["export", "spring", "--country-code", "49"], "goes with --format google or meta"),
     (2, ["train"], "Name a dataset"),
     (2, ["train", "toy", "--split", "user", "--calibration", "2"], "--calibration cannot be chosen with --split user"),
     (2, ["train", "toy", "--split", "user", "--fraction", "nan"], "no share of the users"),
@@ -39,6 +40,7 @@ REFUSED: list[tuple[int, list[str], str]] = [
     (3, ["data", "add", "x", "csv", "--path", "folder"], "is a folder"),
     (3, ["data", "add", "x", "--path", "one.csv", "--column", "user_id=nope"], "no column"),
     (3, ["export", "spring", "--to", "file.xls"], "ends in .csv"),
+    (3, ["export", "spring", "--format", "google", "--country-code", "abc"], "no country code"),
     (3, ["export", "spring", "--suppress", "folder"], "one user id a line"),
     (3, ["export", "spring", "--suppress", "empty.csv"], "holds no user ids"),
     # models
@@ -48,6 +50,7 @@ REFUSED: list[tuple[int, list[str], str]] = [
     (4, ["train", "toy", "-m", "GRU×GRU"], "choose an intensity model"),
     (4, ["train", "toy", "--set", "gru"], "model.parameter=value"),
     (4, ["train", "toy", "--set", "gru.nope=1"], "no setting 'nope'"),
+    (4, ["train", "toy", "-m", "GRU", "--set", "gru.dim=-4"], "dim is -4"),
     (4, ["train", "toy", "--set", "gru.max_epochs=abc"], "write something like"),
     # promises
     (5, ["plan", "Popularity", "--min-exposure", "nan"], "must be finite"),

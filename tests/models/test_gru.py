@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,18 @@ from rim_core.datasets.log import SECOND, EventLog
 from rim_core.datasets.split import Split, split_by_time
 from rim_core.datasets.states import UserStates
 from rim_core.errors import ModelError
-from rim_core.models import GRU, RIM, Activity, HawkesPoisson, Popularity
+from rim_core.models import (
+    GRU,
+    RIM,
+    Activity,
+    HawkesPoisson,
+    HorizonBlend,
+    HorizonGRU,
+    HorizonTransformer,
+    Popularity,
+    Preference,
+    Transformer,
+)
 from rim_core.models.base import Progress, silent
 from rim_core.models.preference import sequence, softmax
 from rim_core.models.preference.lessons import NextEvents
@@ -399,3 +411,11 @@ def test_parts_of_the_wrong_kind_are_refused() -> None:
         RIM(Activity(), Activity())  # type: ignore[arg-type]
     with pytest.raises(ModelError, match="Popularity by"):
         Popularity("everything")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("make", [GRU, HorizonGRU, Transformer, HorizonTransformer, HorizonBlend])
+def test_settings_that_no_training_could_work_with_are_all_named_before_it(make: type[Preference]) -> None:
+    with pytest.raises(ModelError) as error:
+        make(dim=-4, max_epochs=0, dropout=1.0, learning_rate=math.nan)
+    for name in ("dim is -4", "max_epochs is 0", "dropout is 1.0", "learning_rate is nan"):
+        assert name in str(error.value)

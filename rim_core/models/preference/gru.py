@@ -7,6 +7,7 @@ from torch import nn
 
 from rim_core.models.preference.sequence import Encoder, SequencePreference
 from rim_core.models.preference.sequences import GAPS
+from rim_core.models.preference.settings import check_settings
 
 INPUT_GAIN, OUTPUT_GAIN, MEMORY = 4.0, 8.0, 4.0
 """Where training starts: sigmoid(4) keeps 98 % of a unit at every event."""
@@ -78,6 +79,7 @@ class GRU(SequencePreference):
         self.negatives = negatives
         self.one_by_one = one_by_one
         self.seed = seed
+        check_settings(self)
 
     def _build(self, n: int) -> Encoder:
         return _GRUNetwork(n, self.dim, self.layers, self.dropout)

@@ -10,6 +10,7 @@ from rim_core.models.base import Preference
 from rim_core.models.parts import within
 from rim_core.models.preference.horizon_gru import HorizonGRU
 from rim_core.models.preference.horizon_transformer import HorizonTransformer
+from rim_core.models.preference.settings import check_settings
 from rim_core.models.preference.sharpness import Logits, fit_powers, states_to_fit
 from rim_core.models.preference.softmax import softmax_scores
 
@@ -69,6 +70,7 @@ class HorizonBlend(Preference):
         self.held_out = held_out
         self.negatives = negatives
         self.seed = seed
+        check_settings(self)
         shared = {k: v for k, v in vars(self).items() if k in self.get_config()}
         self.parts: dict[str, SequencePreference] = {
             "gru": HorizonGRU(**shared),

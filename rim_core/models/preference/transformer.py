@@ -8,6 +8,7 @@ from torch import nn
 from rim_core.errors import ModelError
 from rim_core.models.preference.sequence import Encoder, SequencePreference
 from rim_core.models.preference.sequences import GAPS
+from rim_core.models.preference.settings import check_settings
 
 INPUT_GAIN, OUTPUT_GAIN = 0.5, 4.0
 
@@ -72,8 +73,6 @@ class Transformer(SequencePreference):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        if dim % heads:
-            raise ModelError(f"The width {dim} of a Transformer must be a multiple of its {heads} heads.")
         self.dim = dim
         self.layers = layers
         self.heads = heads
@@ -90,6 +89,9 @@ class Transformer(SequencePreference):
         self.negatives = negatives
         self.one_by_one = one_by_one
         self.seed = seed
+        check_settings(self)
+        if dim % heads:
+            raise ModelError(f"The width {dim} of a Transformer must be a multiple of its {heads} heads.")
 
     def _build(self, n: int) -> Encoder:
         return TransformerNetwork(n, self.dim, self.layers, self.heads, self.dropout, self.max_history)
