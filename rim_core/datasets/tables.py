@@ -35,7 +35,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
     ITEM: ("item_id", "itemid", "item", "product_id", "productid", "product", "sku", "article_id", "article",
            "movie_id", "movieid", "movie", "content_id", "stockcode", "asin", "iid"),
     TIME: ("timestamp", "time", "datetime", "event_time", "eventtime", "date", "ts", "created_at", "occurred_at",
-           "transaction_timestamp", "invoicedate", "order_date", "purchase_date"),
+           "transaction_timestamp", "invoicedate", "order_date", "purchase_date", "when", "moment", "day"),
     VALUE: ("value", "rating", "price", "amount", "revenue", "sales_value", "quantity", "score", "weight"),
     TYPE: ("event_type", "eventtype", "event", "type", "action", "behavior", "behaviour"),
     TITLE: ("title", "item_title", "product_name", "item_name", "name", "description"),
@@ -104,7 +104,8 @@ class Columns:
                 f"{c!r} is none of {', '.join(known)}" for c in unknown
             ]
             raise FormatError(
-                f"Column mapping: {'; '.join(problems)}. The file has {_listed(names)}: say which is which."
+                f"Column mapping: {'; '.join(problems)}. The file has {_listed(names)}: say which is which, for example "
+                f"columns={{'{missing[0] if missing else VALUE}': '{names[-1][:40]}'}} (--column on the command line)."
             )
         values: dict[str, object] = {}
         for key, value in mapping.items():
