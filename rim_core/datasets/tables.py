@@ -104,8 +104,8 @@ class Columns:
                 f"{c!r} is none of {', '.join(known)}" for c in unknown
             ]
             raise FormatError(
-                f"Column mapping: {'; '.join(problems)}. The file has {_listed(names)}: say which is which, for example "
-                f"columns={{'{missing[0] if missing else VALUE}': '{names[-1][:40]}'}} (--column on the command line)."
+                f"Column mapping: {'; '.join(problems)}. The file has {_listed(names)}: say which is which, "
+                f"for example columns={{'{missing[0] if missing else VALUE}': '{names[-1][:40]}'}} (--column on the command line)."
             )
         values: dict[str, object] = {}
         for key, value in mapping.items():
