@@ -105,7 +105,8 @@ class Columns:
             ]
             raise FormatError(
                 f"Column mapping: {'; '.join(problems)}. The file has {_listed(names)}: say which is which, "
-                f"for example columns={{'{missing[0] if missing else VALUE}': '{names[-1][:40]}'}} (--column on the command line)."
+                f"for example columns={{'{missing[0] if missing else VALUE}': '{names[-1][:40]}'}}, "
+                "or --column on the command line."
             )
         values: dict[str, object] = {}
         for key, value in mapping.items():
