@@ -98,20 +98,28 @@ def _has_epochs(cls: type[Model]) -> bool:
 # -- jobs --------------------------------------------------------------------------------------------------
 
 
-def train(info: DatasetInfo, choice: SplitChoice, names: Sequence[str], effort: str) -> Job:
-    """Train some models in a worker process; it waits for the training before it."""
+def train(info: DatasetInfo, choice: SplitChoice, names: Sequence[str], effort: str, *, new_items: bool = False) -> Job:
+    """Train some models in a worker process; it waits for the training before it.
+
+    ``new_items``: scores for items that have no or few events as well.
+    """
     chosen = EFFORTS[effort]
     with change():
         job = trainings().submit(
             info.name,
             version=info.version,
             split=choice.config(),
-            models=list(names),
+            models=[name_with_new_items(name) if new_items else name for name in names],
             settings=_settings(effort),
             facts={"effort": chosen.label},
         )
     trainings().poll()
     return job
+
+
+def name_with_new_items(name: str) -> str:
+    """What a model is called that scores new items too."""
+    return name if name == "NewItems" else f"{name}+NewItems"
 
 
 def jobs() -> list[Job]:

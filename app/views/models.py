@@ -75,11 +75,17 @@ def _train(info: services.DatasetInfo) -> None:
             key="train-effort",
             help="Brief training shows the way; full training stops when held-out users are predicted no better.",
         )
+        new_items = st.checkbox(
+            "Score new items too",
+            key="train-new-items",
+            help="Items that nobody or few have had get the score of what resembles them in title and features, as far "
+            "as past launches bore it out. Without it a promise for a new item goes to anybody.",
+        )
         go = st.form_submit_button("Train", type="primary", icon=":material/play_arrow:", width="stretch")
     if go and not names:
         st.info("Choose at least one model.", icon=":material/arrow_upward:")
     elif go:
-        services.train(info, choice, names, effort or "brief")
+        services.train(info, choice, names, effort or "brief", new_items=new_items)
         st.toast(f"Training of {', '.join(names)} has started.", icon=":material/play_arrow:")
         st.rerun()
     with st.expander("What the models are", icon=":material/help:"):

@@ -1,4 +1,4 @@
-"""Models by the names people write: "GRU", "GRU×Activity", "GRU*Activity", "gruxhawkes"."""
+"""Models by the names people write: "GRU", "GRU×Activity", "GRU*Activity", "gruxhawkes", "Frequency+NewItems"."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ def model_config(text: str, settings: Mapping[str, Mapping[str, Any]] | None = N
     Parameters
     ----------
     text : str
-        A name ("RFM-GBDT" or "rfmgbdt"), or two joined by ×, * or x.
+        A name ("RFM-GBDT" or "rfmgbdt"), or two joined by ×, * or x; with "+NewItems" behind it, new items get a
+        score as well.
     settings : mapping
         Hyper-parameters by lower-case model name.
 
@@ -40,6 +41,10 @@ def model_config(text: str, settings: Mapping[str, Mapping[str, Any]] | None = N
     ModelError
         No model, or no hyper-parameter, has that name.
     """
+    base, plus, addition = text.rpartition("+")
+    if plus and _plain(addition) == "newitems" and base.strip():
+        own = (settings or {}).get("newitems", {})
+        return Model.from_config({"model": "NewItems", "base": model_config(base, settings), **own}).get_config()
     parts = _parts(text)
     configs = [_from_settings(_class(part), settings or {}).get_config() for part in parts]
     if len(parts) == 1:

@@ -17,6 +17,7 @@ from rim_core.models import (
     RIM,
     Intensity,
     Model,
+    NewItems,
     Preference,
     Progress,
     artifact_id,
@@ -124,6 +125,9 @@ class _Work:
         return None
 
     def _train(self, config: dict[str, Any]) -> Model:
+        if config["model"] == "NewItems":
+            settings = {key: value for key, value in config.items() if key not in ("model", "base")}
+            return NewItems(self._train(config["base"]), **settings).fit(self.split)
         if config["model"] != "RIM":
             return self._part(config)
         preference, intensity = (self._part(part) for part in _parts(config))
@@ -191,7 +195,9 @@ def _effort(config: dict[str, Any]) -> float:
 
 
 def _parts(config: dict[str, Any]) -> list[dict[str, Any]]:
-    """What has to be fitted: the two factors of a product, or the model itself."""
+    """What has to be fitted: the two factors of a product, what new items are added to, or the model itself."""
+    if config["model"] == "NewItems":
+        return _parts(config["base"])
     return [config["preference"], config["intensity"]] if config["model"] == "RIM" else [config]
 
 

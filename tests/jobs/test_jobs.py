@@ -22,6 +22,7 @@ from rim_core.jobs.folder import JobFolder, JobProgress
 from rim_core.jobs.jobs import FOLDERS_KEPT
 from rim_core.jobs.spec import TrainingSpec
 from rim_core.jobs.training import Places, train_models
+from rim_core.models import load_model
 from rim_core.progress import silent
 from rim_core.storage import Workspace, to_json
 from rim_core.storage.eventlogs import read_parquet
@@ -296,6 +297,16 @@ def test_a_job_that_cannot_be_is_refused_and_leaves_no_folder(
 def test_the_same_model_named_twice_is_trained_once(jobs: Jobs) -> None:
     job, _ = queued(jobs, "Popularity", "popularity", "GRU×Hawkes", "gru*hawkes")
     assert job.names == ("Popularity", "GRU×Hawkes")
+
+
+def test_new_items_are_added_to_what_is_trained_once(workspace: Workspace, jobs: Jobs) -> None:
+    names = ["GRU×Activity", "GRU×Activity+NewItems"]
+    job = jobs.submit("toy", split=SPLIT, models=names, settings={"gru": {"dim": 8, "max_epochs": 1}})
+    done = jobs.wait(job.id, every=0.02)
+    assert done.state == "done", done.message
+    assert [workspace.model_info(i).name for i in done.models] == names
+    assert len(list(workspace.parts_folder.glob("*/weights.safetensors"))) == 2  # of the GRU and of Activity
+    assert load_model(workspace.model_info(done.models[1]).folder).is_fitted
 
 
 def test_only_one_worker_can_have_a_folder(jobs: Jobs) -> None:

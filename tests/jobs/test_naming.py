@@ -31,6 +31,8 @@ def called(text: str) -> str:
         ("lightfmbpruser", "LightFM-BPR-User"),
         ("Horizon-GRU x hawkes", "HorizonGRU×Hawkes"),
         ("horizon-gruxhawkes", "HorizonGRU×Hawkes"),
+        ("Frequency+NewItems", "Frequency+NewItems"),
+        ("gru*ema + new-items", "GRU×EMA+NewItems"),
     ],
 )
 def test_a_name_is_understood_however_it_is_written(text: str, name: str) -> None:
@@ -46,7 +48,8 @@ def test_every_model_is_found_by_its_registered_name_and_by_what_its_row_is_call
 
 
 @pytest.mark.parametrize(
-    "text", ["", "LightFM", "GRU××Hawkes", "×Hawkes", "GRU×", "GRU×Hawkes×GRU", "RIM", "x", "GRU/x"]
+    "text",
+    ["", "LightFM", "GRU××Hawkes", "×Hawkes", "GRU×", "GRU×Hawkes×GRU", "RIM", "x", "GRU/x", "GRU+Hawkes", "+NewItems"],
 )
 def test_what_is_no_model_is_answered_with_those_there_are(text: str) -> None:
     with pytest.raises(ModelError, match=r"GRU"):
@@ -67,6 +70,8 @@ def test_settings_reach_the_model_they_name_and_no_other() -> None:
     assert product["preference"]["dim"] == 8
     assert model_config("graphconv-extra", settings)["seed"] == 3
     assert model_config("Transformer", settings) == model_config("Transformer")
+    added = model_config("GRU+NewItems", {**settings, "newitems": {"few": 3.0}})
+    assert (added["base"]["dim"], added["few"]) == (8, 3.0)
     assert parse_settings([]) == {}
 
 
