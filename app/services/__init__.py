@@ -139,7 +139,7 @@ from app.services.training import (
 )
 from app.tasks import Task
 from rim_core.audiences import AudienceRecipe, AudienceRules, Reasons
-from rim_core.datasets.tables import Preview
+from rim_core.datasets.guessing import Preview
 from rim_core.errors import RimError as Problem
 from rim_core.evaluation import CampaignResult, Lift
 from rim_core.jobs import Job

@@ -16,9 +16,9 @@ import pandas as pd
 from app import summaries
 from app.services.owner import change, tasks, told, workspace
 from app.tasks import Report
+from rim_core.datasets.guessing import Preview, guess_columns
 from rim_core.datasets.log import EventLog
 from rim_core.datasets.split import Split
-from rim_core.datasets.tables import Preview, guess_columns
 from rim_core.jobs.splits import make_split
 from rim_core.storage import DatasetInfo, Workspace
 

@@ -28,8 +28,9 @@ import pandas as pd
 
 from rim_core.columns import ITEM
 from rim_core.datasets.catalogue import Entry, stage_catalogue
-from rim_core.datasets.importing import Reader, Staged, read_log, staged_import
+from rim_core.datasets.importing import Reader, Staged, staged_import
 from rim_core.datasets.memory import scratch_connection
+from rim_core.datasets.reading import read_log
 from rim_core.datasets.rows import ROWS, RowSelect, TextPart
 from rim_core.errors import DataError
 

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rim_core.datasets.complete_journey import CompleteJourneyReader
-from rim_core.datasets.importing import Duplicates, Reader, read_log, staged_import
+from rim_core.datasets.importing import Duplicates, Reader, staged_import
 from rim_core.datasets.memory import scratch_connection
 from rim_core.datasets.movielens import MovieLensReader
 from rim_core.datasets.netflix import NetflixReader
+from rim_core.datasets.reading import read_log
 from rim_core.datasets.shop import ShopReader
 from rim_core.datasets.tables import TableReader
 from rim_core.datasets.yoochoose import YooChooseReader

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
@@ -208,7 +207,7 @@ class TableReader(Reader):
         def cell(column: str) -> str:
             return f"c{names.index(column)}"
 
-        sample = [str(text) for text in _head_frame(path, layout)[cell(columns.timestamp)]]
+        sample = [str(text) for text in head_frame(path, layout)[cell(columns.timestamp)]]
         form = self._time_format(connection, sample)
         select = _row_select(columns, time_sql(cell(columns.timestamp), form, self.timezone), cell)
         add_columns(connection, select)
@@ -256,84 +255,6 @@ class TableReader(Reader):
             items=_first_known(ITEM, about_items) if about_items else None,
             users=_first_known(USER, ["user_features"]) if "user_features" in select.more else None,
         )
-
-
-@dataclass(frozen=True)
-class Preview:
-    """What :func:`guess_columns` found out about a file.
-
-    Attributes
-    ----------
-    name : str
-        What the dataset would be called.
-    source : {"csv", "parquet"}
-        The format to import it with.
-    guess : dict of str to str
-        Canonical column to column of the file, as far as it could be guessed.
-    rows : DataFrame
-        The first rows as text.
-    delimiter : str or None
-        None for Parquet.
-    header : bool
-    time_format : str or None
-        Of the guessed time column; None when it cannot be read.
-    missing : tuple of str
-        Canonical columns a person must choose.
-    """
-
-    name: str
-    source: str
-    guess: dict[str, str]
-    rows: pd.DataFrame
-    delimiter: str | None
-    header: bool
-    time_format: str | None
-    missing: tuple[str, ...]
-
-
-def guess_columns(path: str | Path, *, rows: int = 20, encoding: str = "utf-8") -> Preview:
-    """Guess layout and column mapping of a CSV or Parquet file, for a person to confirm.
-
-    Names decide where they are telling; what is left is chosen by content (a column that reads as times).
-
-    Raises
-    ------
-    DataError
-        The file is missing or cannot be read.
-    """
-    file = existing_file(path)
-    parquet = is_parquet(file)
-    with tempfile.TemporaryDirectory(prefix="rim-guess-") as scratch, duckdb.connect() as connection:
-        layout = Layout(())
-        if parquet:
-            frame = _first_rows(connection, file)
-        else:
-            readable, encoding = as_readable(file, encoding, Path(scratch), limit=SAMPLE)
-            layout = sniff(readable, encoding=encoding, name=file)
-            frame = _head_frame(readable, unique_names(layout))
-        guess = {k: str(v) for k, v in guess_names([str(c) for c in frame.columns]).items()}
-        left = [str(c) for c in frame.columns if str(c) not in guess.values()]
-        form = None
-        for column in [guess[TIME]] if TIME in guess else left:
-            form = _quiet_format(connection, [str(v) for v in frame[column].dropna()])
-            if form is not None:
-                guess[TIME] = column
-                break
-    named = parquet or layout.header
-    left = [str(c) for c in frame.columns if str(c) not in guess.values()]
-    for role in (USER, ITEM) if not named else ():
-        if role not in guess and left:
-            guess[role] = left.pop(0)
-    return Preview(
-        name=dataset_name(file),
-        source="parquet" if parquet else "csv",
-        guess=guess,
-        rows=frame.head(rows),
-        delimiter=None if parquet else layout.delimiter,
-        header=named,
-        time_format=form,
-        missing=tuple(role for role in (USER, ITEM, TIME) if role not in guess),
-    )
 
 
 def sniff(
@@ -445,24 +366,7 @@ def _is_data(cell: str) -> bool:
     return True
 
 
-def _first_rows(connection: duckdb.DuckDBPyConnection, path: Path) -> pd.DataFrame:
-    """The first rows of a Parquet file as text."""
-    try:
-        query = f"SELECT COLUMNS(*)::VARCHAR FROM (SELECT * FROM read_parquet({exact_path(path)}) LIMIT 200)"
-        return connection.execute(query).df()
-    except duckdb.Error as error:
-        raise FormatError(f"{path} is no readable Parquet file: {str(error).splitlines()[0]}") from error
-
-
-def _quiet_format(connection: duckdb.DuckDBPyConnection, sample: list[str]) -> str | None:
-    """The guessed format; None also where day and month cannot be told apart (a person must say)."""
-    try:
-        return guess_format(connection, sample)
-    except FormatError:
-        return None
-
-
-def _head_frame(path: Path, layout: Layout) -> pd.DataFrame:
+def head_frame(path: Path, layout: Layout) -> pd.DataFrame:
     """The first rows of a text file as text."""
     rows = [_cells(line, layout.delimiter) for line in _head(path, layout.encoding)[int(layout.header) :]]
     width = len(layout.columns)
