@@ -30,7 +30,7 @@ def ready(page: str) -> bool:
     with st.sidebar:
         _dataset_picker()
         st.fragment(_running, run_every=BUSY if services.active_jobs() else IDLE)()
-        st.caption(f":material/folder: `{opened.root}`")
+        st.caption(f":material/folder: {messages.plain(opened.root.name)}", help=f"The workspace: `{opened.root}`")
     _what_happened()
     return True
 

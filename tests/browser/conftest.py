@@ -84,7 +84,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Serves a workspace with one dataset and one model (or a copy of the one that RIM_SHOWN names)."""
     if CHROMIUM is None:
         pytest.skip("no Chromium here: on Debian, apt-get install chromium")
-    root = tmp_path_factory.mktemp("workspace")
+    root = tmp_path_factory.mktemp("workspace", numbered=False)
     shown = os.environ.get("RIM_SHOWN")
     if shown:  # for the pictures of the documentation: a copy of a workspace that is worth looking at
         shutil.copytree(shown, root, dirs_exist_ok=True)

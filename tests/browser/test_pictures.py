@@ -53,7 +53,6 @@ def _picture(page: Page, view: str, theme: str) -> None:
     folder = os.environ.get("RIM_PICTURES")
     if not folder:
         return
-    page.add_style_tag(content='[data-testid="stSidebar"] [data-testid="stCaptionContainer"] {display: none}')
     page.wait_for_timeout(3_000)  # charts draw themselves after the page has run
     tall = page.evaluate("document.querySelector('[data-testid=stMainBlockContainer]').scrollHeight")
     page.set_viewport_size({"width": 1440, "height": min(TALLEST, max(700, tall))})
