@@ -43,8 +43,8 @@ class Session:
         self.ranges: dict[str, tuple[float, float, float]] = {}
         self.done = asyncio.Event()
         self.socket: ClientConnection | None = None
-        self.page_hash = ""
-        self.timers: dict[str, asyncio.Task[None]] = {}
+        self.page_hash = self.address = ""
+        self.timers: dict[str, tuple[float, asyncio.Task[None]]] = {}
 
     async def open(self) -> float:
         """Seconds from connecting to the end of the first run."""
@@ -73,14 +73,11 @@ class Session:
 
     async def _rerun(self, page_name: str = "", fragment: str = "") -> None:
         message = BackMsg()
-        message.rerun_script.query_string = ""
+        message.rerun_script.query_string = self.address
         if fragment:
             message.rerun_script.fragment_id, message.rerun_script.is_auto_rerun = fragment, True
         else:
             self.done.clear()
-            for timer in self.timers.values():  # a full run starts its parts anew
-                timer.cancel()
-            self.timers.clear()
         if page_name:
             message.rerun_script.page_name = page_name
         else:
@@ -98,10 +95,15 @@ class Session:
             message = ForwardMsg()
             message.ParseFromString(raw if isinstance(raw, bytes) else raw.encode())
             kind = message.WhichOneof("type")
-            if kind == "new_session":
-                self.page_hash = message.new_session.page_script_hash
+            if kind == "navigation":
+                self.page_hash = message.navigation.page_script_hash
+            elif kind == "page_info_changed":
+                self.address = message.page_info_changed.query_string
             elif kind == "auto_rerun":
                 self._look_again(message.auto_rerun.fragment_id, message.auto_rerun.interval)
+            elif kind == "stop_auto_rerun":
+                for fragment in message.stop_auto_rerun.fragment_ids:
+                    self._look_no_more(fragment)
             elif kind == "delta" and message.delta.new_element.HasField("slider"):
                 slider = message.delta.new_element.slider
                 if slider.value or slider.default:
@@ -119,14 +121,19 @@ class Session:
                 await asyncio.sleep(interval)
                 await self._rerun(fragment=fragment)
 
-        if fragment not in self.timers:
-            self.timers[fragment] = asyncio.create_task(now_and_then())
+        if fragment not in self.timers or self.timers[fragment][0] != interval:
+            self._look_no_more(fragment)
+            self.timers[fragment] = interval, asyncio.create_task(now_and_then())
+
+    def _look_no_more(self, fragment: str) -> None:
+        if fragment in self.timers:
+            self.timers.pop(fragment)[1].cancel()
 
     async def close(self) -> None:
         """Leave."""
         self.reader.cancel()
-        for timer in self.timers.values():
-            timer.cancel()
+        for fragment in list(self.timers):
+            self._look_no_more(fragment)
         if self.socket is not None:
             await self.socket.close()
 
