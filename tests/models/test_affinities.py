@@ -76,10 +76,10 @@ def test_folding_in_solves_what_the_library_solves(split: Split) -> None:
     from implicit.cpu.als import AlternatingLeastSquares
     from threadpoolctl import threadpool_limits
 
-    model = ALS(factors=5, iterations=10).fit(split)
+    model = ALS(factors=5, iterations=10, regularization=1.0).fit(split)
     counts = training_counts(split).astype(np.float32)
     with threadpool_limits(1, "blas"):
-        other = AlternatingLeastSquares(factors=5, regularization=0.01, num_threads=1)
+        other = AlternatingLeastSquares(factors=5, regularization=1.0, num_threads=1)
         other.item_factors = model._item
         other.user_factors = np.zeros((counts.shape[0], 5), np.float32)
         theirs = other.recalculate_user(np.arange(counts.shape[0]), counts)

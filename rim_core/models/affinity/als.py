@@ -33,9 +33,9 @@ class ALS(Factorisation):
 
     def __init__(
         self,
-        factors: int = 32,
+        factors: int = 16,
         iterations: int = 50,
-        regularization: float = 0.01,
+        regularization: float = 1.0,
         history: History = "visible",
         seed: int = 0,
     ) -> None:
