@@ -13,17 +13,24 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from queue import Queue
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 log = logging.getLogger(__name__)
 
 State = Literal["waiting", "running", "done", "failed", "dropped"]
-Report = Callable[[str, float], None]
-"""Called by the work with what it is doing and the share done, in [0, 1]; raises :class:`Dropped`."""
 
 
 class Dropped(Exception):
     """Nobody waits for this work any more."""
+
+
+class Report(Protocol):
+    """Called by the work with what it is doing and the share done, in [0, 1]; raises :class:`Dropped`.
+
+    ``early`` is something to show until the result is there.
+    """
+
+    def __call__(self, stage: str, share: float, early: Any = None) -> None: ...
 
 
 @dataclass
@@ -39,24 +46,30 @@ class Task:
         What is being done now, for a person to read.
     share : float
         Done so far, in [0, 1].
+    early : object
+        What the work shows until it is done, if anything.
     result : object
         When done.
     error : Exception or None
         When failed.
     seconds : float
         Since it was started, or how long it took.
+    over : Event
+        Set when it is settled.
     """
 
     key: str
     state: State = "waiting"
     stage: str = "waiting for its turn"
     share: float = 0.0
+    early: Any = None
     result: Any = None
     error: Exception | None = None
     started: float | None = None
     ended: float | None = None
     stop: bool = False
     wanted_by: set[str] = field(default_factory=set)
+    over: threading.Event = field(default_factory=threading.Event)
 
     @property
     def settled(self) -> bool:
@@ -137,11 +150,13 @@ class Tasks:
             self._run(*self._waiting.get())
 
     def _run(self, task: Task, work: Callable[[Report], Any], droppable: bool) -> None:
-        def report(stage: str, share: float) -> None:
+        def report(stage: str, share: float, early: Any = None) -> None:
             with self._lock:
                 if task.stop or (droppable and not task.wanted_by):
                     raise Dropped
             task.stage, task.share = stage, min(max(share, 0.0), 1.0)
+            if early is not None:
+                task.early = early
 
         task.started = time.monotonic()
         try:
@@ -156,6 +171,7 @@ class Tasks:
             task.error, task.state = error, "failed"
         finally:
             task.ended = time.monotonic()
+            task.over.set()
 
     def _forget(self) -> None:
         settled = [k for k, t in self._tasks.items() if t.settled]

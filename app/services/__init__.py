@@ -74,7 +74,6 @@ from app.services.planning import (
     fitting_capacity,
     item_story,
     plan_size,
-    preview_plan,
     promised_places,
     request_of,
     request_plan,
@@ -93,6 +92,15 @@ from app.services.promise_table import from_text as promises_from_text
 from app.services.promise_table import to_csv as promises_to_csv
 from app.services.relaxing import Relaxation, relaxations
 from app.services.requests import SURE, PlanRequest, PlanSize, Promise, covered
+from app.services.rules import (
+    PAIR_RULES,
+    ReadRules,
+    Rules,
+    item_rules_from_text,
+    pair_rules_from_text,
+    rules_table,
+    rules_to_csv,
+)
 from app.services.scenarios import (
     MOST,
     SideBySide,
@@ -143,6 +151,7 @@ from rim_core.datasets.guessing import Preview
 from rim_core.errors import RimError as Problem
 from rim_core.evaluation import CampaignResult, Lift
 from rim_core.jobs import Job
+from rim_core.planning import Preview as PlanPreview
 from rim_core.storage import CampaignRecord, DatasetInfo, ModelInfo, Scenario
 
 __all__ = [
@@ -151,6 +160,7 @@ __all__ = [
     "FORMATS",
     "ITEM",
     "MOST",
+    "PAIR_RULES",
     "SURE",
     "Attention",
     "AudienceRecipe",
@@ -167,6 +177,7 @@ __all__ = [
     "Losers",
     "MadeAudience",
     "ModelInfo",
+    "PlanPreview",
     "PlanRequest",
     "PlanResult",
     "PlanSize",
@@ -174,9 +185,11 @@ __all__ = [
     "Problem",
     "Promise",
     "ReadPromises",
+    "ReadRules",
     "Reasons",
     "Relaxation",
     "ResultFile",
+    "Rules",
     "Scenario",
     "SideBySide",
     "Simulation",
@@ -220,6 +233,7 @@ __all__ = [
     "group_values",
     "guessed_types",
     "hindsight_key",
+    "item_rules_from_text",
     "item_story",
     "item_titles",
     "jobs",
@@ -237,9 +251,9 @@ __all__ = [
     "models",
     "note",
     "overview",
+    "pair_rules_from_text",
     "plan_size",
     "preview",
-    "preview_plan",
     "promised_places",
     "promises_from_table",
     "promises_from_text",
@@ -262,6 +276,8 @@ __all__ = [
     "request_simulation",
     "request_why",
     "resume",
+    "rules_table",
+    "rules_to_csv",
     "same_figures",
     "save_plan",
     "saved_plans",

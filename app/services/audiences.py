@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -15,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from app.services.data import cut, read_log
-from app.services.owner import change, task, tasks, workspace
+from app.services.owner import change, tasks, workspace
 from app.services.planning import scores_of
 from app.tasks import Report
 from rim_core.audiences import (
@@ -42,8 +41,6 @@ FORMATS = {
     "meta": "Meta custom audience",
 }
 """Layouts of an audience file, in words."""
-PATIENCE = 0.5
-"""Seconds a page waits for work that is nearly always quick, before it shows that it waits."""
 
 
 def audience_items(scenario: Scenario, part: str) -> pd.DataFrame:
@@ -132,23 +129,11 @@ class MadeAudience:
 
 
 def request_audience(recipe: AudienceRecipe, wish: str) -> str:
-    """Ask for an audience; the key of the task, whose result is a MadeAudience. Quick ones are there at once."""
+    """Ask for an audience; the key of the task, whose result is a MadeAudience."""
     scenario = workspace().scenario(recipe.scenario_id)
     asked = replace(recipe, format="csv", country_code=None)
     key = f"audience {scenario.updated_at.isoformat()} {json.dumps(asked.to_dict(), sort_keys=True)}"
-    tasks.request(key, lambda report: _make(scenario, asked, report), wish)
-    return settle(key)
-
-
-def settle(key: str, patience: float = PATIENCE) -> str:
-    """Give work that is nearly always quick a moment, so that the page is drawn once."""
-    end = time.monotonic() + patience
-    while time.monotonic() < end:
-        found = task(key)
-        if found is None or found.settled:
-            break
-        time.sleep(0.01)
-    return key
+    return tasks.request(key, lambda report: _make(scenario, asked, report), wish).key
 
 
 def _make(scenario: Scenario, recipe: AudienceRecipe, report: Report) -> MadeAudience:
@@ -226,8 +211,7 @@ class SizeCurve:
 def request_curve(scenario: Scenario, part: str, item: str, wish: str) -> str:
     """Ask for the size curve of an item; the key of the task, whose result is a SizeCurve."""
     key = f"curve {scenario.id} {scenario.updated_at.isoformat()} {part} {item}"
-    tasks.request(key, lambda report: _curve(scenario, part, item, report), wish)
-    return settle(key)
+    return tasks.request(key, lambda report: _curve(scenario, part, item, report), wish).key
 
 
 def _curve(scenario: Scenario, part: str, item: str, report: Report) -> SizeCurve:
@@ -252,8 +236,7 @@ def _curve(scenario: Scenario, part: str, item: str, report: Report) -> SizeCurv
 def request_why(scenario: Scenario, part: str, item: str, user: str, wish: str) -> str:
     """Ask why a user gets an item; the key of the task, whose result is the engine's Reasons."""
     key = f"why {scenario.id} {scenario.updated_at.isoformat()} {part} {json.dumps([item, user])}"
-    tasks.request(key, lambda report: _why(scenario, part, item, user, report), wish)
-    return settle(key)
+    return tasks.request(key, lambda report: _why(scenario, part, item, user, report), wish).key
 
 
 def _why(scenario: Scenario, part: str, item: str, user: str, report: Report) -> Reasons:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from app.services.audiences import audience_items, describe_rules, settle
+from app.services.audiences import audience_items, describe_rules
 from app.services.data import cut
 from app.services.owner import change, tasks, workspace
 from app.tasks import Report
@@ -138,8 +138,7 @@ def _read(path: str) -> EventLog:
 def request_results(request: CampaignRequest, wish: str) -> str:
     """Measure a campaign; the key of the task, whose result is the engine's CampaignResult."""
     key = results_key(request)
-    tasks.request(key, lambda report: _measure(request, report), wish)
-    return settle(key)
+    return tasks.request(key, lambda report: _measure(request, report), wish).key
 
 
 def results_key(request: CampaignRequest) -> str:

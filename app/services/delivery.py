@@ -8,18 +8,18 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
 
-from app.services.audiences import settle, titles
+from app.services.audiences import titles
 from app.services.data import cut
 from app.services.owner import change, tasks, told, workspace
 from app.services.planning import scores_of
 from app.tasks import Report
-from rim_core.assignment import Assignment, assignment_matrix
+from rim_core.assignment import assignment_matrix
 from rim_core.datasets.states import UserStates
 from rim_core.errors import NotFoundError
 from rim_core.evaluation import DeliveryCourse, arrivals, delivery_course, evaluate, load_distribution
 from rim_core.planning import Constraints, DualPlanner, user_load_sweep
-from rim_core.scores import Scores
 from rim_core.storage import Scenario
 
 LOAD_SHARES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
@@ -61,8 +61,7 @@ class Simulation:
 def request_simulation(scenario: Scenario, wish: str) -> str:
     """Ask for the simulation of a plan; the key of the task, whose result is a Simulation."""
     key = f"simulation {scenario.id} {scenario.updated_at.isoformat()}"
-    tasks.request(key, lambda report: _simulate(scenario, report), wish)
-    return settle(key)
+    return tasks.request(key, lambda report: _simulate(scenario, report), wish).key
 
 
 def _simulate(scenario: Scenario, report: Report) -> Simulation:
@@ -76,10 +75,10 @@ def _simulate(scenario: Scenario, report: Report) -> Simulation:
     planned, online = (_stored(scenario, part, getattr(split, part)) for part in ("calibration", "test"))
     report("letting visitors come", 0.5)
     coming = arrivals(split.test, seed=scenario.seed)
-    bounds = constraints.bounds(*online.matrix.shape, crossing=True)
+    bounds = constraints.bounds(*online.shape, crossing=True)
     course = delivery_course(online, coming, bounds.minimum, bounds.maximum)
     report("counting", 0.9)
-    got = online.exposure
+    planned_exposure, got = (np.bincount(m.indices, minlength=m.shape[1]) for m in (planned, online))
     items = pd.DataFrame(
         {
             "item_id": stored["item_id"],
@@ -88,7 +87,7 @@ def _simulate(scenario: Scenario, report: Report) -> Simulation:
             "delivered": got,
             "minimum": bounds.minimum,
             "maximum": pd.array(np.where(bounds.maximum < len(split.test), bounds.maximum, -1), "Int64"),
-            "planned_share": planned.exposure / max(1, len(split.calibration)),
+            "planned_share": planned_exposure / max(1, len(split.calibration)),
             "online_share": got / max(1, len(split.test)),
             "verdict": np.select([got < bounds.minimum, got > bounds.maximum], ["short", "over"], "kept"),
         }
@@ -99,32 +98,18 @@ def _simulate(scenario: Scenario, report: Report) -> Simulation:
         came=float(coming.came.mean()) if len(coming.came) else 0.0,
         own_times=len(np.unique(split.test.time)) > 1,
         items=items,
-        load=_load(planned.load, online.load),
+        load=_load(np.diff(planned.indptr), np.diff(online.indptr)),
         figures=_figures(scenario.metrics),
         states=len(split.test),
     )
 
 
-class _NoScores(Scores):
-    """Rows and columns of stored pairs; their scores are not asked for."""
-
-    def tensor(self, start: int, stop: int) -> Any:
-        raise NotImplementedError
-
-    def pairs(self, rows: np.ndarray, columns: np.ndarray) -> Any:
-        raise NotImplementedError
-
-    def take(self, rows: np.ndarray) -> Any:
-        raise NotImplementedError
-
-
-def _stored(scenario: Scenario, part: str, states: UserStates) -> Assignment:
+def _stored(scenario: Scenario, part: str, states: UserStates) -> sparse.csr_matrix:
     """What a plan gave to the user-states of a part, as it is stored."""
     pairs = workspace().scenario_pairs(scenario.id, part)
     rows = pairs["state"].to_numpy(np.int64)
     columns = states.item_ids.astype(str).get_indexer(pairs["item_id"])
-    matrix = assignment_matrix(rows, columns, states.shape)
-    return Assignment(matrix, _NoScores(states.shape, states), planned=float(len(pairs)))
+    return assignment_matrix(rows, columns, states.shape)
 
 
 def _load(planned: np.ndarray, online: np.ndarray) -> pd.DataFrame:

@@ -48,7 +48,7 @@ def landmarks(request: PlanRequest) -> pd.DataFrame:
         kind ("baseline" or "saved"), id, name, item_perplexity, precision.
     """
     opened = workspace()
-    free = free_of(opened, request.model_id, request.capacity).online
+    free = free_of(opened, request.model_id, request.capacity, request.rules).online
     rows = [("baseline", "", f"no promises, K {request.capacity}", free.item_perplexity, free.precision)]
     info = model_of(opened, request.model_id)
     windows = {m.id for m in opened.models(info.dataset, split_id=info.split_id)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from rim_core.jobs import Jobs
 from rim_core.models.base import Progress
 from rim_core.storage import Workspace, acting_as, actor, default_root
 
-tasks = Tasks(workers=3)
+tasks = Tasks(workers=max(2, os.cpu_count() or 2))
 _opening = threading.RLock()
 _opened: dict[Path, tuple[Workspace, Jobs]] = {}
 _read: set[Path] = set()

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,17 +16,23 @@ import pandas as pd
 from app.services.data import cut
 from app.services.owner import tasks, told, workspace
 from app.services.requests import PlanRequest, PlanSize, constraints
+from app.services.rules import Rules
 from app.tasks import Report
 from rim_core.assignment import Assignment
 from rim_core.datasets.split import Split
+from rim_core.errors import ConstraintError
 from rim_core.evaluation import Evaluation, evaluate, item_rec
 from rim_core.evaluation.outlook import chance, interval, spread, user_moments
-from rim_core.planning import Certificate, DualPlanner, ItemStory, Margin, Plan, Preview
+from rim_core.planning import Certificate, Constraints, DualPlanner, ItemStory, Margin, Plan, Preview
+from rim_core.progress import Progress, silent
 from rim_core.scores import Scores
 from rim_core.storage import ModelInfo, Scenario, Workspace
 
 LOSSES = (0.0, 0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 """Edges between which user-states are counted by the share of their expected interactions that they give up."""
+
+QUICK = 1.0
+"""Seconds: a plan that took no longer is not tried out first, its next one is there as soon."""
 
 _scoring = threading.Lock()
 
@@ -109,6 +116,13 @@ class PlanResult:
     problems: tuple[str, ...] = ()
     made: Made | None = None
     saved: Scenario | None = None
+
+    @property
+    def unit(self) -> str:
+        """What scores are summed up to."""
+        if self.request.rules.valued:
+            return "expected value"
+        return "expected interactions" if self.counts else "summed preference"
 
     @property
     def promises(self) -> int:
@@ -221,7 +235,7 @@ def warm_up(model_id: str) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Free:
-    """What everybody would get without promises: the best K items of every user-state.
+    """What everybody would get without promises: the best K items of every user-state that the rules allow.
 
     Attributes
     ----------
@@ -240,9 +254,13 @@ class Free:
 
 
 @lru_cache(maxsize=24)
-def free_of(opened: Workspace, model_id: str, capacity: int) -> Free:
+def free_of(opened: Workspace, model_id: str, capacity: int, rules: Rules) -> Free:
     """The baseline without promises."""
     scored = scores_of(model_id)
+    if rules:
+        plan = _fit(PlanRequest(model_id, capacity, rules=rules))
+        online = evaluate(plan.assign(scored.test), split_of(opened, model_id).test)
+        return Free(plan.certificate.objective, plan.assignment.exposure, value_of_states(plan.assignment), online)
     planned = item_rec(scored.calibration, k=capacity)
     online = evaluate(item_rec(scored.test, k=capacity), split_of(opened, model_id).test)
     return Free(planned.objective, planned.exposure, value_of_states(planned), online)
@@ -260,10 +278,10 @@ def value_of_states(assignment: Assignment) -> np.ndarray:
 def request_plan(request: PlanRequest, wish: str, after: PlanResult | None = None) -> str:
     """Ask for a plan; the key of the task, whose result is a PlanResult.
 
-    ``after`` is a plan of the same model that was there before: its prices are a good beginning.
+    ``after`` is a plan of the same model that was there before: its prices are a good beginning, and where planning
+    takes a while they say early what it will come to (a Preview).
     """
-    start = after.made.plan if after is not None and after.made is not None and _alike(after, request) else None
-    return tasks.request(f"plan {request.key}", lambda report: _make_plan(request, report, start), wish).key
+    return tasks.request(f"plan {request.key}", lambda report: _make_plan(request, report, after), wish).key
 
 
 def _alike(result: PlanResult, request: PlanRequest) -> bool:
@@ -278,7 +296,7 @@ def preview_plan(after: PlanResult, request: PlanRequest) -> Preview | None:
         return None
     if request.confidence is not None:
         return None
-    return after.made.plan.preview(constraints(request, catalogue_of(request.model_id)))
+    return after.made.plan.preview(_on_calibration(request))
 
 
 def item_story(result: PlanResult, item_id: str) -> ItemStory | None:
@@ -286,21 +304,22 @@ def item_story(result: PlanResult, item_id: str) -> ItemStory | None:
     return None if result.made is None else result.made.plan.explain_item(item_id)
 
 
-def _make_plan(request: PlanRequest, report: Report, start: Plan | None) -> PlanResult:
+def _make_plan(request: PlanRequest, report: Report, after: PlanResult | None) -> PlanResult:
     began = time.monotonic()
+    start = after.made.plan if after is not None and after.made is not None and _alike(after, request) else None
+    if after is not None and (after.seconds or 0.0) > QUICK:
+        report("trying the promises out", 0.02, preview_plan(after, request))
     opened = workspace()
-    promised = constraints(request, catalogue_of(request.model_id))
     report("scoring the user-states", 0.05)
     scored = scores_of(request.model_id)
     report("finding prices", 0.2)
     part = scaled(report, 0.2, 0.8)
-    planner = DualPlanner(promised, seed=request.seed)
-    plan = planner.fit(scored.calibration, warm_start=start, confidence=request.confidence, callback=told(part))
+    plan = _fit(request, start, told(part))
     report("delivering to the test window", 0.82)
     delivered = plan.assign(scored.test)
     report("comparing with a plan without promises", 0.9)
     split = split_of(opened, request.model_id)
-    free = free_of(opened, request.model_id, request.capacity)
+    free = free_of(opened, request.model_id, request.capacity, request.rules)
     report("measuring", 0.95)
     total, squares, users = user_moments(delivered.matrix, split.test.user)
     items = _items(request, plan.promises, delivered.exposure, spread(total, squares, users), split)
@@ -323,11 +342,64 @@ def _make_plan(request: PlanRequest, report: Report, start: Plan | None) -> Plan
     )
 
 
+def _fit(request: PlanRequest, start: Plan | None = None, callback: Callable[[Progress], None] = silent) -> Plan:
+    """Plan on the calibration states; what is delivered later goes by the dates as they were given."""
+    planner = DualPlanner(_on_calibration(request), seed=request.seed)
+    scores = scores_of(request.model_id).calibration
+    plan = planner.fit(scores, warm_start=start, confidence=request.confidence, callback=callback)
+    given = constraints(request, catalogue_of(request.model_id))
+    return replace(plan, constraints=given) if request.rules.dated else plan
+
+
+def _on_calibration(request: PlanRequest) -> Constraints:
+    """The promises on the calibration window, which stands for the test window: dates are moved back by as much.
+
+    Raises
+    ------
+    ConstraintError
+        The model has several calibration windows, or an item's dates hold none of the user-states.
+    """
+    promised = constraints(request, catalogue_of(request.model_id))
+    if not request.rules.dated:
+        return promised
+    split, how = split_of(workspace(), request.model_id), model_of(workspace(), request.model_id).split
+    if int(how.get("calibration", 1)) > 1:
+        raise ConstraintError(
+            "Dates of items need a model with one calibration window: train one under Models after setting that under "
+            "Data, or take the dates out."
+        )
+    _some_in_dates(request.rules, pd.to_datetime(split.test.time, unit="us", utc=True))
+    back = pd.Timedelta(0)
+    if how.get("by") != "user":
+        back = pd.Timedelta(int(split.test.time.min() - split.calibration.time.min()), "us")
+    starts, ends = (
+        {item: pd.Timestamp(when) - back for item, when in (dates or {}).items()} or None
+        for dates in (promised.starts, promised.ends)
+    )
+    return replace(promised, starts=starts, ends=ends)
+
+
+def _some_in_dates(rules: Rules, times: pd.DatetimeIndex) -> None:
+    """ConstraintError when no user-state of the window lies within an item's dates."""
+    for rule in rules.items:
+        inside = np.ones(len(times), bool)
+        if rule.start:
+            inside &= times >= pd.Timestamp(rule.start, tz="UTC")
+        if rule.end:
+            inside &= times < pd.Timestamp(rule.end, tz="UTC")
+        if not inside.any():
+            raise ConstraintError(
+                f"Nobody can get item {rule.item}: the user-states of the test window lie between "
+                f"{times.min():%Y-%m-%d %H:%M} and {times.max():%Y-%m-%d %H:%M}, outside its dates. Change the dates, "
+                "or take the item's row out."
+            )
+
+
 def scaled(report: Report, low: float, high: float) -> Report:
     """The report of a step that is a part of the whole."""
 
-    def inner(stage: str, share: float) -> None:
-        report(stage, low + (high - low) * share)
+    def inner(stage: str, share: float, early: Any = None) -> None:
+        report(stage, low + (high - low) * share, early)
 
     return inner
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import pandas as pd
 import pyarrow as pa
 
+from app.services.pasted import cell_text, titles_of
 from app.services.requests import Promise, members
 from rim_core.audiences.formulas import neutralised
 
@@ -110,7 +110,7 @@ def from_text(text: str, catalogue: pd.DataFrame) -> ReadPromises:
     if not lines:
         return ReadPromises((), ("There is nothing to read.",))
     delimiter = next((d for d in ("\t", ";", ",") if d in lines[0]), ",")
-    cells = [[_cell(c) for c in row] for row in csv.reader(lines, delimiter=delimiter)]
+    cells = [[cell_text(c) for c in row] for row in csv.reader(lines, delimiter=delimiter)]
     order = _header(cells[0])
     body = cells[1:] if order else cells
     rows = []
@@ -143,15 +143,9 @@ def _header(row: list[str]) -> tuple[str, ...]:
     return names if "target" in names and ("minimum" in names or "maximum" in names) else ()
 
 
-def _cell(text: str) -> str:
-    """A cell without the apostrophe that keeps a spreadsheet from running it."""
-    text = text.strip()
-    return text[1:] if re.match(r"'[\s\"'`]*[=+\-@\uff1d\uff0b\uff0d\uff20]", text) else text
-
-
 def _read(rows: list[tuple[int, dict[str, str]]], catalogue: pd.DataFrame) -> ReadPromises:
     found, problems = [], []
-    titles = _titles(catalogue)
+    titles = titles_of(catalogue)
     for number, row in rows:
         target, group = row.get("target", "").strip(), row.get("applies_to", "").strip()
         together = group.endswith(TOGETHER)
@@ -176,13 +170,6 @@ def _read(rows: list[tuple[int, dict[str, str]]], catalogue: pd.DataFrame) -> Re
         rest = len(problems) - MOST_PROBLEMS
         problems = [*problems[:MOST_PROBLEMS], f"… and {rest:,} more rows."]
     return ReadPromises(tuple(found), tuple(problems))
-
-
-def _titles(catalogue: pd.DataFrame) -> dict[str, str]:
-    """Ids by title in lower case, where a title belongs to one item only."""
-    lower = catalogue["title"].astype(str).str.lower()
-    unique = ~lower.duplicated(keep=False)
-    return dict(zip(lower[unique], catalogue.index[unique].astype(str), strict=True))
 
 
 def _share(text: str) -> float | None:

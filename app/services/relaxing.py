@@ -8,6 +8,7 @@ import numpy as np
 
 from app.services.planning import PlanResult, catalogue_of, fitting_capacity, plan_size, promised_places
 from app.services.requests import PlanRequest, Promise, constraints
+from app.services.rules import Rules
 
 MOST_ITEMS = 200
 """Items that are promised less one by one; where more are short, all are lowered together."""
@@ -60,6 +61,8 @@ def relaxations(request: PlanRequest, result: PlanResult | None = None) -> list[
             found.append(
                 Relaxation(f"Raise K to {request.capacity + 1:,}", replace(request, capacity=request.capacity + 1))
             )
+    if result is not None and not result.certificate.feasible and request.rules:
+        found.append(Relaxation("Leave the further rules out", replace(request, rules=Rules())))
     if result is not None and (result.items["planned_verdict"] == "over").any():
         found.append(Relaxation("Lift the maximum", _unlimited(request)))
     return found

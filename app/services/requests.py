@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from app.services.rules import NO_RULES, Rules
 from rim_core.errors import ConstraintError
 from rim_core.planning import Constraints, Group
 from rim_core.storage import Scenario
@@ -64,6 +65,8 @@ class PlanRequest:
         For items and groups that differ; a single item's goes before its group's.
     confidence : float or None
         Probability with which every minimum should be kept when delivered; None plans without a margin.
+    rules : Rules
+        Caps, dates, values, costs and pairs.
     """
 
     model_id: str
@@ -73,6 +76,7 @@ class PlanRequest:
     seed: int = 0
     promises: tuple[Promise, ...] = ()
     confidence: float | None = None
+    rules: Rules = NO_RULES
 
     def __post_init__(self) -> None:
         kept = {
@@ -102,7 +106,8 @@ class PlanRequest:
         most = "" if self.max_exposure is None else f", at most {100 * self.max_exposure:.0f} %"
         own = f", {len(self.promises)} of their own" if self.promises else ""
         sure = "" if self.confidence is None else f", {100 * self.confidence:.0f} % sure"
-        return f"K {self.capacity}{least}{most}{own}{sure}"
+        rules = f", {self.rules.describe()}" if self.rules else ""
+        return f"K {self.capacity}{least}{most}{own}{sure}{rules}"
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able; :meth:`from_dict` reads it back."""
@@ -118,12 +123,13 @@ class PlanRequest:
             It is no request.
         """
         try:
-            known = {f.name for f in fields(PlanRequest)} - {"promises"}
+            known = {f.name for f in fields(PlanRequest)} - {"promises", "rules"}
             values = {k: v for k, v in found.items() if k in known}
             promises = tuple(Promise(**p) for p in found.get("promises", ()))
-            request = PlanRequest(**{**values, "promises": promises})
+            rules = Rules.from_dict(found.get("rules") or {})
+            request = PlanRequest(**{**values, "promises": promises, "rules": rules})
             request.check()
-        except (TypeError, ValueError, KeyError) as error:
+        except (TypeError, ValueError, KeyError, AttributeError) as error:
             raise ConstraintError("This is no description of a plan: copy the link again.") from error
         return request
 
@@ -204,8 +210,12 @@ def constraints(request: PlanRequest, catalogue: pd.DataFrame) -> Constraints:
     Raises
     ------
     ConstraintError
-        Names every target that is not among the items, and every minimum above its maximum.
+        Names every target that is not among the items, every minimum above its maximum, and rules that contradict
+        each other.
     """
+    problems = request.rules.problems(catalogue)
+    if problems:
+        raise ConstraintError(problems)
     least: float | np.ndarray | None = request.min_exposure or None
     most: float | np.ndarray | None = request.max_exposure
     if request.promises:
@@ -218,7 +228,9 @@ def constraints(request: PlanRequest, catalogue: pd.DataFrame) -> Constraints:
         for p in request.promises
         if p.together
     ]
-    return Constraints(capacity=request.capacity, min_exposure=least, max_exposure=most, groups=groups)
+    return Constraints(
+        capacity=request.capacity, min_exposure=least, max_exposure=most, groups=groups, **request.rules.keywords()
+    )
 
 
 def _spread(request: PlanRequest, catalogue: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:

@@ -266,6 +266,7 @@ def _asked(scenario: Scenario) -> dict[str, Figure]:
         "Every item at least (β)": ("share", request.min_exposure if request else None),
         "No item more than (β′)": ("share", request.max_exposure if request else None),
         "Promises of their own": ("count", len(request.promises) if request else None),
+        "Further rules": ("text", (request.rules.describe() or None) if request else None),
         "Seed": ("count", scenario.seed),
     }
 

@@ -229,14 +229,8 @@ def _section_f(scenario: services.Scenario) -> None:
         key="load-most",
     )  # fmt: skip
     share = float(percent) / 100
-    key = services.load_key(scenario, share)
-    task = services.task(key)
-    if task is not None and not task.settled:
-        _sweeping(key)
+    if not waiting.over(services.load_key(scenario, share), "sweep the capacity"):
         return
-    if task is not None and task.state == "failed":
-        with messages.guard(services.Problem, "sweep the capacity"):
-            raise task.error or RuntimeError("no error was kept")
     stored = services.stored_load(scenario, share)
     label = "Sweep again" if stored is not None else "Sweep the capacity"
     if button.button(label, key="load-go", icon=":material/balance:", width="stretch"):
@@ -251,18 +245,6 @@ def _section_f(scenario: services.Scenario) -> None:
         )
         return
     _sweep(stored)
-
-
-@st.fragment(run_every=0.6)
-def _sweeping(key: str) -> None:
-    task = services.task(key)
-    if task is None or task.settled:
-        st.rerun()
-        return
-    st.progress(task.share, text=f":material/balance: {task.stage} · {messages.duration(task.seconds)}")
-    if st.button("Stop", key="load-stop", icon=":material/stop:"):
-        services.forget(key)
-        st.rerun()
 
 
 def _sweep(points: pd.DataFrame) -> None:

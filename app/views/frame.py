@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from uuid import uuid4
-
 import streamlit as st
 
 from app import services
@@ -101,8 +99,3 @@ def dataset() -> services.DatasetInfo | None:
     """The dataset chosen in the side bar."""
     found = _datasets()
     return found.get(st.session_state.get("dataset", "")) or next(iter(found.values()), None)
-
-
-def wish(what: str) -> str:
-    """Names this session's wish, so that a newer one takes its place."""
-    return f"{st.session_state.setdefault('session', uuid4().hex)}:{what}"

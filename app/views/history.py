@@ -14,6 +14,7 @@ LONGEST = 1_800
 """Characters of a description in an address; a longer one is a link only once the plan is saved."""
 TABLE = "plan-own-promises"
 VERSION = "plan-own-version"
+RULES = "plan-rules"
 
 
 def put(request: services.PlanRequest) -> None:
@@ -30,12 +31,19 @@ def put(request: services.PlanRequest) -> None:
     state["plan-seed"] = request.seed
     state["plan-sure"] = request.confidence is not None
     put_promises(request.promises)
+    put_rules(request.rules)
 
 
 def put_promises(promises: tuple[services.Promise, ...]) -> None:
     """Put promises of single items and groups into the table; it is drawn anew."""
     st.session_state[TABLE] = promises
     st.session_state[VERSION] = st.session_state.get(VERSION, 0) + 1
+
+
+def put_rules(rules: services.Rules) -> None:
+    """Put further rules into their fields (before they are drawn, or in a callback)."""
+    st.session_state[RULES] = rules
+    st.session_state["rules-per-user"], st.session_state["rules-budget"] = rules.max_per_user, rules.budget
 
 
 def open_scenario(scenario_id: str) -> None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import streamlit as st
 
 from app import services
 from app.ui import messages
-from app.views import frame, history, promises, results
+from app.views import frame, history, more_rules, promises, results, waiting
+
+PATIENCE = 0.7
+"""Seconds the figures of the plan before stay as they are, to be replaced by those of the plan."""
 
 
 def page() -> None:
@@ -34,7 +39,7 @@ def page() -> None:
         return
     with right:
         with messages.guard(services.Problem, "read the promises"):
-            request = promises.table(request)
+            request = more_rules.area(promises.table(request))
             history.remember(request)
         result = _result(request)
     history.keep_link(request, result)
@@ -87,36 +92,20 @@ def _result(request: services.PlanRequest) -> services.PlanResult | None:
         return stored
     last = services.task(st.session_state.get("plan-shown", ""))
     before: services.PlanResult | None = last.result if last is not None and last.state == "done" else None
-    key = services.request_plan(request, wish=frame.wish("plan"), after=before)
-    task = services.task(key)
-    if task is not None and task.state == "done":
+    key = services.request_plan(request, wish=waiting.wish("plan"), after=before)
+    meanwhile = None if before is None else partial(_meanwhile, before)
+    made: services.PlanResult | None = waiting.result(key, "make the plan", patience=PATIENCE, meanwhile=meanwhile)
+    if made is not None:
         st.session_state["plan-shown"] = key
         with messages.guard(services.Problem, "show the plan"):
-            results.show(task.result, stored)
-        shown: services.PlanResult = task.result
-        return shown
-    _waiting(key)
-    if before is not None and (task is None or task.state != "failed"):
-        with st.container(key="plan-before"), messages.guard(services.Problem, "preview the plan"):
-            results.preview(before, request)
-    return None
+            results.show(made, stored)
+    return made
 
 
-@st.fragment(run_every=0.8)
-def _waiting(key: str) -> None:
-    task = services.task(key)
-    if task is None or task.state in ("done", "dropped"):
-        st.rerun()
-    elif task.state == "failed":
-        with messages.guard(services.Problem, "make the plan"):
-            raise task.error or RuntimeError("no error was kept")
-        if st.button("Try again", icon=":material/refresh:", key="plan-again"):
-            services.forget(key)
-            st.rerun()
-    else:
-        st.progress(
-            task.share, text=f":material/hourglass_top: Planning: {task.stage} · {messages.duration(task.seconds)}"
-        )
+def _meanwhile(before: services.PlanResult, seen: services.PlanPreview | None) -> None:
+    """The headline of the plan to come, as far as it is known."""
+    with st.container(key="plan-before"), messages.guard(services.Problem, "preview the plan"):
+        results.preview(before, seen)
 
 
 def _save(result: services.PlanResult) -> None:

@@ -12,7 +12,7 @@ import streamlit as st
 from app import services
 from app.ui import charts, messages, plan_charts, tables
 from app.ui.tables import Column
-from app.views import history, promises
+from app.views import history, promises, waiting
 
 STAGES = {
     "outlook": "What to expect",
@@ -90,7 +90,7 @@ def headline(result: services.PlanResult) -> None:
     total = messages.count(result.promises)
     metrics = (
         (
-            "Expected interactions" if result.counts else "Summed preference",
+            result.unit.capitalize(),
             messages.short(certificate.objective),
             _given_up(result.cost_of_promises),
             "Sum of the scores of all planned deliveries; below it, what is given up against a plan without promises.",
@@ -120,9 +120,8 @@ def headline(result: services.PlanResult) -> None:
         cell.metric(label, value, delta, delta_color="off", delta_arrow="off", border=True, help=explanation)
 
 
-def preview(before: services.PlanResult, request: services.PlanRequest) -> None:
-    """What the promises would come to, at once, until the plan is there; or the plan before."""
-    seen = services.preview_plan(before, request)
+def preview(before: services.PlanResult, seen: services.PlanPreview | None) -> None:
+    """What the promises would come to, about, until the plan is there; or the plan before."""
     if seen is None:
         st.caption(f"Until then, the plan before: {messages.plain(before.request.describe())}")
         headline(before)
@@ -132,7 +131,7 @@ def preview(before: services.PlanResult, request: services.PlanRequest) -> None:
     change = seen.expected / was - 1 if was > 0 else 0.0
     cells = st.columns(3)
     cells[0].metric(
-        "Expected interactions, about" if before.counts else "Summed preference, about",
+        f"{before.unit.capitalize()}, about",
         messages.short(seen.expected),
         f"{'+' if change > 0 else ''}{messages.percent(change, 2)}",
         delta_color="off",
@@ -239,7 +238,7 @@ def _costs(result: services.PlanResult) -> None:
     if dear.empty:
         st.info("No promise costs anything: every item reaches its minimum by itself.", icon=":material/savings:")
         return
-    unit = "expected interactions" if result.counts else "summed preference"
+    unit = result.unit
     st.caption(
         f"{messages.count(len(dear), 'items')} would not reach the promised minimum by themselves. "
         f"The cost is the {unit} given up for each further user-state such an item is shown to."
@@ -352,14 +351,8 @@ def _frontier(result: services.PlanResult) -> None:
         key=f"frontier-models-{request.model_id}",
         help="Models trained on the same windows; the sweep plans with each of them.",
     ) or [request.model_id]
-    key = services.frontier_key(request, chosen)
-    task = services.task(key)
-    if task is not None and not task.settled:
-        _sweeping(key)
+    if not waiting.over(services.frontier_key(request, chosen), "sweep the promises"):
         return
-    if task is not None and task.state == "failed":
-        with messages.guard(services.Problem, "sweep the promises"):
-            raise task.error or RuntimeError("no error was kept")
     stored = services.stored_frontier(request, chosen)
     here = pd.DataFrame({"item_perplexity": [result.online.item_perplexity], "precision": [result.online.precision]})
     drawn = pd.DataFrame() if stored is None else stored
@@ -417,22 +410,10 @@ def _clicked() -> None:
         history.open_scenario(str(said[1]))
 
 
-@st.fragment(run_every=0.6)
-def _sweeping(key: str) -> None:
-    task = services.task(key)
-    if task is None or task.settled:
-        st.rerun()
-        return
-    st.progress(task.share, text=f":material/show_chart: {task.stage} · {messages.duration(task.seconds)}")
-    if st.button("Stop", key="frontier-stop", icon=":material/stop:"):
-        services.forget(key)
-        st.rerun()
-
-
 def _certificate(result: services.PlanResult) -> None:
     """The proof of how good the plan is."""
     c = result.certificate
-    unit = "expected interactions" if result.counts else "summed preference"
+    unit = result.unit
     if c.feasible:
         st.success(
             f"Every promise is kept on the planned user-states. No plan that keeps them can have more than "
@@ -460,6 +441,9 @@ def _certificate(result: services.PlanResult) -> None:
     }
     if result.groups is not None:
         for row in result.groups.to_dict("records"):
+            if row["kind"] == "budget":
+                rows["Budget"] = f"{messages.decimal(row['delivered'], 5)} of {messages.decimal(row['maximum'], 5)}"
+                continue
             most = row["maximum"]
             limit = "" if np.isinf(most) else f", at most {messages.count(most)}"
             said = f"{messages.count(row['delivered'])} deliveries (at least {messages.count(row['minimum'])}{limit})"

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 if TYPE_CHECKING:
-    from rim_core.assignment import Assignment
+    from scipy import sparse
+
     from rim_core.datasets.states import UserStates
 
 STEPS = 60
@@ -82,13 +83,18 @@ class DeliveryCourse:
 
 
 def delivery_course(
-    assignment: Assignment, coming: Arrivals, minimum: np.ndarray, maximum: np.ndarray | None = None, steps: int = STEPS
+    matrix: sparse.csr_matrix,
+    coming: Arrivals,
+    minimum: np.ndarray,
+    maximum: np.ndarray | None = None,
+    steps: int = STEPS,
 ) -> DeliveryCourse:
     """Cumulative delivery of every item after equal parts of the user-states, against its promise.
 
     Parameters
     ----------
-    assignment : Assignment (m, n)
+    matrix : csr_matrix (m, n)
+        What is delivered, 0/1.
     minimum, maximum : ndarray (n,)
         Promised user-states; 0 and m where nothing is promised.
     steps : int
@@ -99,14 +105,14 @@ def delivery_course(
     DeliveryCourse
         O(pairs + steps · n) time and memory.
     """
-    m, n = assignment.matrix.shape
+    m, n = matrix.shape
     count = max(1, min(steps, m))
     place = np.empty(m, np.int64)
     place[coming.order] = np.arange(m)
     ends = np.unique(np.linspace(0, m, count + 1).round().astype(np.int64))[1:] if m else np.array([0])
     step = np.searchsorted(ends, place, side="right")
-    rows = np.repeat(np.arange(m), assignment.load)
-    cells = step[rows] * n + assignment.matrix.indices
+    rows = np.repeat(np.arange(m), np.diff(matrix.indptr))
+    cells = step[rows] * n + matrix.indices
     exposure = np.bincount(cells, minlength=len(ends) * n).reshape(len(ends), n).cumsum(axis=0).astype(np.int32)
     share = ends / max(m, 1)
     promised = minimum > 0

@@ -12,6 +12,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app import services
+from app.services import planning
 from app.services.requests import PlanRequest, Promise, constraints
 from rim_core.errors import ConstraintError
 
@@ -181,11 +182,11 @@ def test_being_sure_keeps_more_promises_when_delivered_and_says_what_it_costs(mo
 def test_a_preview_is_close_to_the_plan_that_follows(model: str) -> None:
     before = make(PlanRequest(model, 3, 0.02))
     request = PlanRequest(model, 3, 0.03)
-    seen, after = services.preview_plan(before, request), make(request)
+    seen, after = planning.preview_plan(before, request), make(request)
     assert seen.expected == pytest.approx(after.certificate.objective, rel=0.01)
     off = abs(seen.delivered - after.items["planned_delivered"].to_numpy())
     assert (off <= np.maximum(2, 0.05 * after.items["planned_delivered"])).mean() > 0.9
-    assert services.preview_plan(before, PlanRequest(model, 5, 0.03)) is None
+    assert planning.preview_plan(before, PlanRequest(model, 5, 0.03)) is None
 
 
 # -- the pages ------------------------------------------------------------------------------------------------

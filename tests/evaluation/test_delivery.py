@@ -50,7 +50,7 @@ def test_the_course_adds_up_to_the_delivery_whatever_the_steps() -> None:
     coming = arrivals(states)
     minimum = np.array([0, 40, 20, 83, 30, 0, 0])
     for steps in (1, 10, 83, 500):
-        course = delivery_course(delivered, coming, minimum, np.full(n, 60), steps)
+        course = delivery_course(delivered.matrix, coming, minimum, np.full(n, 60), steps)
         assert (course.exposure[-1] == delivered.exposure).all()
         assert course.steps["decided"].iloc[-1] == m
         assert course.steps["time"].is_monotonic_increasing
@@ -69,7 +69,7 @@ def test_the_course_adds_up_to_the_delivery_whatever_the_steps() -> None:
 
 def test_without_promises_nothing_is_on_or_off_pace() -> None:
     delivered = rim.item_rec(rim.Scores.from_dense(np.ones((3, 2))), k=1)
-    course = delivery_course(delivered, arrivals(states_of([1, 2, 3])), np.zeros(2, int))
+    course = delivery_course(delivered.matrix, arrivals(states_of([1, 2, 3])), np.zeros(2, int))
     assert course.steps["on_pace"].isna().all()
     assert course.steps["over"].isna().all()
 

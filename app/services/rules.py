@@ -1,0 +1,278 @@
+"""Further rules of a plan: caps, dates, values, costs and single pairs; read from and written to CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, TypeVar
+
+import pandas as pd
+import pyarrow as pa
+
+from app.services.pasted import cell_text, titles_of
+from rim_core.audiences.formulas import neutralised
+from rim_core.planning import Budget
+
+PAIR_RULES = {"forbidden": "never", "contacted": "already contacted", "forced": "always"}
+"""What can be said about a user and an item, and in words."""
+MOST_PROBLEMS = 6
+
+_WORDS = {
+    "item": {"item", "item_id", "id", "title", "sku", "product"},
+    "start": {"start", "from", "starts", "launch"},
+    "end": {"end", "until", "ends", "to"},
+    "value": {"value", "margin", "worth"},
+    "cost": {"cost", "costs", "price"},
+    "user": {"user", "user_id", "customer", "customer_id", "household"},
+    "rule": {"rule", "kind", "what"},
+}
+_RULES = {
+    **{word: word for word in PAIR_RULES},
+    **{text: word for word, text in PAIR_RULES.items()},
+    "forbid": "forbidden",
+    "force": "forced",
+    "seen": "contacted",
+}
+
+
+@dataclass(frozen=True)
+class ItemRule:
+    """What holds for one item; None where nothing does.
+
+    Attributes
+    ----------
+    item : str
+        Its id.
+    start, end : str or None
+        ISO dates (UTC): only user-states at or after the start and before the end get it.
+    value : float or None
+        Worth of one interaction with it; 1 where none is given.
+    cost : float or None
+        Of one delivery, against the budget; nothing where none is given.
+    """
+
+    item: str
+    start: str | None = None
+    end: str | None = None
+    value: float | None = None
+    cost: float | None = None
+
+
+@dataclass(frozen=True)
+class PairRule:
+    """What holds for one user and one item. ``rule`` is a key of :data:`PAIR_RULES`."""
+
+    rule: str
+    user: str
+    item: str
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Rules beside the promises.
+
+    Attributes
+    ----------
+    max_per_user : int or None
+        Items a user gets at most over the whole period, over all her user-states.
+    budget : float or None
+        Limit of Σ costs over everything delivered, in the unit of the costs.
+    items : tuple of ItemRule
+    pairs : tuple of PairRule
+    """
+
+    max_per_user: int | None = None
+    budget: float | None = None
+    items: tuple[ItemRule, ...] = ()
+    pairs: tuple[PairRule, ...] = ()
+
+    def __post_init__(self) -> None:
+        items = {rule.item: rule for rule in self.items}
+        object.__setattr__(self, "items", tuple(items[k] for k in sorted(items)))
+        object.__setattr__(self, "pairs", tuple(sorted(set(self.pairs), key=lambda p: (p.rule, p.user, p.item))))
+
+    def __bool__(self) -> bool:
+        return self != NO_RULES
+
+    @property
+    def valued(self) -> bool:
+        """Whether interactions are worth different amounts."""
+        return any(rule.value is not None for rule in self.items)
+
+    @property
+    def dated(self) -> bool:
+        """Whether any item has dates."""
+        return any(rule.start or rule.end for rule in self.items)
+
+    def describe(self) -> str:
+        """In words, empty when there are none: "≤ 3 a user, budget 500, 2 items, 10 pairs"."""
+        said = [
+            "" if self.max_per_user is None else f"≤ {self.max_per_user:,} a user",
+            "" if self.budget is None else f"budget {self.budget:,.6g}",
+            f"rules for {len(self.items):,} item{'s' * (len(self.items) != 1)}" if self.items else "",
+            f"{len(self.pairs):,} pair{'s' * (len(self.pairs) != 1)}" if self.pairs else "",
+        ]
+        return ", ".join(s for s in said if s)
+
+    @staticmethod
+    def from_dict(found: Mapping[str, Any]) -> Rules:
+        """Inverse of ``asdict``; TypeError or ValueError when it describes none."""
+        rules = Rules(
+            None if found.get("max_per_user") is None else int(found["max_per_user"]),
+            None if found.get("budget") is None else float(found["budget"]),
+            tuple(ItemRule(**rule) for rule in found.get("items", ())),
+            tuple(PairRule(**rule) for rule in found.get("pairs", ())),
+        )
+        numbers = [rules.max_per_user, rules.budget, *(n for r in rules.items for n in (r.value, r.cost))]
+        if any(n is not None and not 0 <= n < float("inf") for n in numbers):
+            raise ValueError("number")
+        if any(pair.rule not in PAIR_RULES for pair in rules.pairs):
+            raise ValueError("rule")
+        return rules
+
+    def keywords(self) -> dict[str, Any]:
+        """The rules as the planner's ``Constraints`` takes them."""
+        out: dict[str, Any] = {"max_per_user": self.max_per_user}
+        for name, attribute in (("starts", "start"), ("ends", "end"), ("value", "value")):
+            found = {r.item: getattr(r, attribute) for r in self.items if getattr(r, attribute) is not None}
+            out[name] = found or None
+        for rule in PAIR_RULES:
+            out[rule] = [(p.user, p.item) for p in self.pairs if p.rule == rule] or None
+        costs = {r.item: r.cost for r in self.items if r.cost is not None}
+        if self.budget is not None:
+            out["budgets"] = [Budget(self.budget, costs)]
+        return out
+
+    def problems(self, catalogue: pd.DataFrame) -> list[str]:
+        """What cannot be planned with, each with the next step."""
+        found = []
+        named_items = {r.item for r in self.items} | {p.item for p in self.pairs}
+        unknown = sorted(named_items - set(catalogue.index.astype(str)))
+        if unknown:
+            more = f" and {len(unknown) - 3:,} more" if len(unknown) > 3 else ""
+            named = ", ".join(unknown[:3]) + more
+            found.append(f"Further rules are about items that this model does not know ({named}): take them out.")
+        crossed = [r.item for r in self.items if r.start and r.end and r.start >= r.end]
+        found += [f"Item {item} would end before it starts: change one of its dates." for item in crossed[:3]]
+        if self.budget is not None and not any(r.cost for r in self.items):
+            found.append("A budget needs the costs of items: take in rows with a cost, or empty the budget.")
+        both = {(p.user, p.item) for p in self.pairs if p.rule == "forced"}
+        both &= {(p.user, p.item) for p in self.pairs if p.rule != "forced"}
+        found += [
+            f"User {user} always and never gets item {item}: take one of the two rows out."
+            for user, item in sorted(both)[:3]
+        ]
+        return found
+
+
+NO_RULES = Rules()
+
+
+# -- tables ------------------------------------------------------------------------------------------------------------
+
+Row = TypeVar("Row", ItemRule, PairRule)
+
+
+@dataclass(frozen=True)
+class ReadRules:
+    """What a text says: rules, and what was left out with the reason."""
+
+    items: tuple[ItemRule, ...] = ()
+    pairs: tuple[PairRule, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+def item_rules_from_text(text: str, catalogue: pd.DataFrame) -> ReadRules:
+    """Pasted or uploaded rows with a header: item and any of start, end, value and cost."""
+    found, problems = _read(text, ("item", "start", "end", "value", "cost"), _item_rule, catalogue)
+    return ReadRules(items=tuple(found), problems=problems)
+
+
+def pair_rules_from_text(text: str, catalogue: pd.DataFrame, rule: str) -> ReadRules:
+    """Pasted or uploaded rows: user and item; ``rule`` holds for rows that have no rule of their own."""
+
+    def made(row: dict[str, str], item: str) -> PairRule:
+        named = _RULES.get(row.get("rule", "").lower() or rule)
+        if named is None:
+            raise ValueError(f"“{row['rule']}” is no rule: write never, always or already contacted.")
+        if not row.get("user"):
+            raise ValueError("there is no user.")
+        return PairRule(named, row["user"], item)
+
+    found, problems = _read(text, ("user", "item", "rule"), made, catalogue)
+    return ReadRules(pairs=tuple(found), problems=problems)
+
+
+def _item_rule(row: dict[str, str], item: str) -> ItemRule:
+    return ItemRule(item, _date(row.get("start")), _date(row.get("end")), _number(row, "value"), _number(row, "cost"))
+
+
+def _read(
+    text: str, order: tuple[str, ...], made: Callable[[dict[str, str], str], Row], catalogue: pd.DataFrame
+) -> tuple[list[Row], tuple[str, ...]]:
+    lines = [line for line in text.lstrip("\ufeff").splitlines() if line.strip()]
+    if not lines:
+        return [], ("There is nothing to read: paste rows or choose a file.",)
+    delimiter = next((d for d in ("\t", ";", ",") if d in lines[0]), ",")
+    cells = [[cell_text(c) for c in row] for row in csv.reader(lines, delimiter=delimiter)]
+    names = [next((n for n, words in _WORDS.items() if c.lower() in words), "") for c in cells[0]]
+    headed = all(n in names for n in order[: 2 if order[0] == "user" else 1])
+    titles = titles_of(catalogue)
+    found: list[Row] = []
+    problems: list[str] = []
+    for number, row in enumerate(cells[1:] if headed else cells, 2 if headed else 1):
+        said = {n: c for n, c in zip(names if headed else order, row, strict=False) if n}
+        item = said.get("item", "")
+        item = item if item in catalogue.index else titles.get(item.lower(), item)
+        if item not in catalogue.index:
+            problems.append(f"Row {number}: there is no item {item or '(empty)'} among the items of this model.")
+            continue
+        try:
+            found.append(made(said, item))
+        except ValueError as error:
+            problems.append(f"Row {number}, {item}: {error}")
+    if len(problems) > MOST_PROBLEMS:
+        problems = [*problems[:MOST_PROBLEMS], f"… and {len(problems) - MOST_PROBLEMS:,} more rows."]
+    return found, tuple(problems)
+
+
+def _date(text: str | None) -> str | None:
+    if not text:
+        return None
+    moment = pd.to_datetime(text, errors="coerce", utc=True)
+    if pd.isna(moment):
+        raise ValueError(f"“{text}” is no date: write 2024-03-01 or 2024-03-01T09:00.")
+    return str(moment.tz_localize(None).isoformat())
+
+
+def _number(row: dict[str, str], name: str) -> float | None:
+    text = row.get(name, "").replace("\N{NO-BREAK SPACE}", "").strip()
+    if not text:
+        return None
+    try:
+        value = float(text.replace(",", "."))
+    except ValueError:
+        raise ValueError(f"the {name} “{text}” is no number.") from None
+    if not 0 <= value < float("inf"):
+        raise ValueError(f"the {name} {value:g} must not be negative.")
+    return value
+
+
+def rules_table(rules: Iterable[ItemRule] | Iterable[PairRule], catalogue: pd.DataFrame) -> pd.DataFrame:
+    """Rules as rows for people: what they say, and the title of the item."""
+    frame = pd.DataFrame([asdict(rule) for rule in rules])
+    if len(frame):
+        frame.insert(len(frame.columns), "title", frame["item"].map(catalogue["title"].astype(str)))
+    return frame
+
+
+def rules_to_csv(rules: Iterable[ItemRule] | Iterable[PairRule]) -> bytes:
+    """The same rows as a file that reads back as it was; cells a spreadsheet would run are made harmless."""
+    frame = pd.DataFrame([asdict(rule) for rule in rules])
+    for name in frame.columns.intersection(["item", "user"]):
+        frame[name] = neutralised(pa.array(list(frame[name]), pa.string()))[0].to_pylist()
+    out = io.StringIO()
+    frame.to_csv(out, index=False, lineterminator="\n")
+    return out.getvalue().encode()
