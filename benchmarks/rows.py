@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 SHARED = Path(os.environ.get("RIM_SHARED_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 AFFINITIES = [
     "Random", "Popularity", "Frequency", "ALS", "LogisticMF", "BPR", "LightFM-BPR-Item", "LightFM-BPR-User",
-    "GraphConv", "GraphConv-Extra", "RFM-GBDT", "BoostedCounts",
+    "GraphConv", "GraphConv-Extra", "RFM-GBDT", "BoostedCounts", "HorizonCounts",
 ]  # fmt: skip
 DRAWS = 1000
 

@@ -1,7 +1,7 @@
 """Models: preferences p(y|x), intensities λ(x), their products (eq. 5) and affinities λ(x, y)."""
 
 from rim_core.models.affinity.als import ALS
-from rim_core.models.affinity.boosted import RFMGBDT, BoostedCounts
+from rim_core.models.affinity.boosted import RFMGBDT, BoostedCounts, HorizonCounts
 from rim_core.models.affinity.bpr import BPR
 from rim_core.models.affinity.frequency import Frequency
 from rim_core.models.affinity.graph_conv import GraphConv, GraphConvExtra
@@ -43,6 +43,7 @@ __all__ = [
     "HawkesNegativeBinomial",
     "HawkesPoisson",
     "HorizonBlend",
+    "HorizonCounts",
     "HorizonGRU",
     "HorizonTransformer",
     "Intensity",

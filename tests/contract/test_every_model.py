@@ -57,7 +57,8 @@ def small(name: str) -> Model:
         assert isinstance(preference, Preference)
         return RIM(preference, intensity)
     known = inspect.signature(Model.registry[name].__init__).parameters
-    parts = {"direction": small("ALS").get_config()} if "direction" in known else {}
+    direction = "RIM" if name == "HorizonCounts" else "ALS"
+    parts = {"direction": small(direction).get_config()} if "direction" in known else {}
     settings = {k: v for k, v in SMALL.items() if k in known}
     if "max_epochs" not in known:
         settings.pop("learning_rate", None)  # it is that of the sequence models

@@ -12,7 +12,20 @@ from scipy.optimize import minimize
 
 from rim_core.datasets import EventLog, SimulatedShop, Split, split_by_time, split_by_user
 from rim_core.errors import ModelError
-from rim_core.models import ALS, BPR, BoostedCounts, Frequency, GraphConvExtra, LightFMBPRItem, LogisticMF
+from rim_core.models import (
+    ALS,
+    BPR,
+    GRU,
+    RIM,
+    BoostedCounts,
+    Frequency,
+    GraphConvExtra,
+    HawkesPoisson,
+    HorizonCounts,
+    LightFMBPRItem,
+    LogisticMF,
+    Model,
+)
 from rim_core.models.affinity.factors import count_link
 from rim_core.models.affinity.frequency import mixture_rates
 from rim_core.models.affinity.histories import decayed_counts, training_counts
@@ -156,6 +169,24 @@ def test_new_items_are_as_many_as_expected_and_go_where_the_direction_points(spl
     np.testing.assert_allclose(unmet, wanted, rtol=1e-3, atol=1e-7)
     learned = model.score(split.labelled).to_dense().sum()
     assert learned == pytest.approx(split.labelled.target_counts.sum(), rel=0.05)
+
+
+def test_of_a_product_new_items_are_what_it_expects_times_a_level(split: Split) -> None:
+    product = RIM(GRU(dim=8, max_epochs=1), HawkesPoisson(kernels=8))
+    model = HorizonCounts(product, rounds=40, smallest_leaf=20).fit(split)
+    scores, direction = model.score(split.test).to_dense(), product.score(split.test).to_dense()
+    unmet = decayed_counts(split.test).toarray() == 0
+    level = scores[unmet].sum() / direction[unmet].sum()
+    np.testing.assert_allclose(scores[unmet], level * direction[unmet], rtol=1e-3, atol=1e-7)
+    learned = model.score(split.labelled).to_dense().sum()
+    assert learned == pytest.approx(split.labelled.target_counts.sum(), rel=0.05)
+
+
+def test_horizon_counts_begin_with_the_most_accurate_product() -> None:
+    model = HorizonCounts(seed=3)
+    assert model.name == "HorizonCounts"
+    assert model.direction.name == "HorizonBlend×HawkesPoisson"
+    assert Model.from_config(model.get_config()).get_config() == model.get_config()
 
 
 def test_a_state_that_has_met_every_item_has_no_new_ones() -> None:

@@ -1,8 +1,9 @@
-"""Counts of pairs by boosted trees: RFM-GBDT, the industry's default (Appendix A), and BoostedCounts.
+"""Counts of pairs by boosted trees: RFM-GBDT, the industry's default (Appendix A), BoostedCounts and HorizonCounts.
 
 A pair that has met before has a history of its own, and trees turn its features into a count. The many pairs that have
-not met share one product, as in eq. (5): how many new items the state will take up (trees on the state's features)
-times which (a distribution over the items it has not met). So scores stay a sparse term plus a low-rank one.
+not met share one product, as in eq. (5): how many new items the state will take up (trees on the state's features, or
+an intensity) times which (a distribution over the items it has not met). So scores stay a sparse term plus a low-rank
+one.
 """
 
 from __future__ import annotations
@@ -28,7 +29,10 @@ from rim_core.models.affinity.pair_features import (
 )
 from rim_core.models.affinity.trees import CountTrees
 from rim_core.models.base import Model, Progress
+from rim_core.models.intensity.hawkes_poisson import HawkesPoisson
 from rim_core.models.parts import load_part, part_weights, trained_on, within
+from rim_core.models.preference.horizon_blend import HorizonBlend
+from rim_core.models.rim import RIM
 from rim_core.scores import FactorScores
 
 if TYPE_CHECKING:
@@ -76,6 +80,7 @@ class PairTrees(Model):
         self._clock = ItemClock((), np.empty((0, 0), np.float32))
         self._again = CountTrees("", 0.0, ())
         self._new = CountTrees("", 0.0, ())
+        self._level = 1.0
 
     # -- what the two differ in -------------------------------------------------------------------------------
 
@@ -96,6 +101,11 @@ class PairTrees(Model):
         """More features of pairs, float32 (P, ·)."""
         return [], np.empty((len(rows), 0), np.float32)
 
+    @property
+    def _direction_counts(self) -> bool:
+        """Whether the direction says how many new items as well, so that no trees are grown for that."""
+        return False
+
     # -- training ---------------------------------------------------------------------------------------------
 
     def _fit(self, split: Split, callback: Callback, checkpoint: Path | None) -> None:
@@ -106,8 +116,13 @@ class PairTrees(Model):
         again: list[np.ndarray] = []
         new: list[np.ndarray] = []
         names: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
+        foreseen = 0.0
         for states, clock in self._labelled(split):
-            x, table, names = self._features(states, clock, self._direction(states))
+            states = replace(states, exclude_seen=False)
+            direction = self._direction(states)
+            x, table, names = self._features(states, clock, direction)
+            if self._direction_counts:
+                foreseen += float(_unmet(direction, table)[1].sum())
             met = values_at(states.targets, table.rows, table.columns)
             pairs.append(x[0])
             people.append(x[1])
@@ -118,16 +133,22 @@ class PairTrees(Model):
             rounds=self.rounds, leaves=self.leaves, learning_rate=self.learning_rate, smallest_leaf=self.smallest_leaf,
             seed=self.seed, report=lambda share: callback(Progress(f"{self.name}: trees", 0.5 + 0.4 * share, 1.0)),
         )  # fmt: skip
-        self._new = CountTrees.fit(
-            np.concatenate(people), np.concatenate(new), names[1],
-            rounds=100, leaves=8, learning_rate=0.05, smallest_leaf=max(self.smallest_leaf // 4, 1),
-            seed=self.seed, report=lambda share: callback(Progress(f"{self.name}: new items", 0.9 + 0.1 * share, 1.0)),
-        )  # fmt: skip
+        events = float(sum(counts.sum() for counts in new))
+        if self._direction_counts:
+            self._level = events / foreseen if foreseen > 0 else 1.0
+            about_new = f"the intensity times {self._level:.3g}"
+        else:
+            self._new = CountTrees.fit(
+                np.concatenate(people), np.concatenate(new), names[1],
+                rounds=100, leaves=8, learning_rate=0.05, smallest_leaf=max(self.smallest_leaf // 4, 1), seed=self.seed,
+                report=lambda share: callback(Progress(f"{self.name}: new items", 0.9 + 0.1 * share, 1.0)),
+            )  # fmt: skip
+            about_new = "100 small ones"
         self._clock = ItemClock.at(split, None, self._origin)
         self.fit_info["training"] = (
             f"{self.rounds} trees on {sum(map(len, pairs)):,} labelled pairs that had met before "
-            f"({sum(a.sum() for a in again):,.0f} events), 100 small ones "
-            f"on {sum(map(len, people)):,} user-states for new items ({sum(a.sum() for a in new):,.0f} events)"
+            f"({sum(a.sum() for a in again):,.0f} events), {about_new} "
+            f"on {sum(map(len, people)):,} user-states for new items ({events:,.0f} events)"
         )
 
     def _labelled(self, split: Split) -> Iterator[tuple[UserStates, ItemClock]]:
@@ -200,10 +221,11 @@ class PairTrees(Model):
             part = np.arange(start, min(start + STATES_AT_ONCE, len(states)))
             some, which = open_states.take(part), direction.take(part)
             x, table, _ = self._features(some, self._clock, which)
-            met = which.pairs(table.rows, table.columns).astype(float)
-            unmet = _row_sums(which) - np.bincount(table.rows, met, len(part))
-            expected = self._new.predict(x[1])
-            scale[part] = np.where(unmet > 1e-12, expected / np.maximum(unmet, 1e-12), 0.0)
+            met, unmet = _unmet(which, table)
+            if self._direction_counts:
+                scale[part] = self._level
+            else:
+                scale[part] = np.where(unmet > 1e-12, self._new.predict(x[1]) / np.maximum(unmet, 1e-12), 0.0)
             rest = scale[part][table.rows] * met
             counts = np.maximum(self._again.predict(x[0]), 1e-7 + 1e-5 * rest)
             rows.append(table.rows + start)
@@ -227,6 +249,7 @@ class PairTrees(Model):
             **self._new.to_arrays("new"),
             "clock": self._clock.values,
             "origin": np.array(origin, np.int64),
+            "level": np.array([self._level]),
         }
 
     def _load_weights(self, weights: dict[str, np.ndarray]) -> None:
@@ -234,6 +257,7 @@ class PairTrees(Model):
         self._new = CountTrees.from_arrays("new", weights, ())
         self._clock = ItemClock(ITEM_FEATURES, weights["clock"])
         self._origin = int(weights["origin"][0]) if len(weights["origin"]) else None
+        self._level = float(weights["level"][0])
 
 
 class RFMGBDT(PairTrees):
@@ -294,8 +318,8 @@ class BoostedCounts(PairTrees):
     Parameters
     ----------
     direction : Model, optional
-        Which new items: a preference or a factorisation, for example ``GRU()``; how many, the trees say. ALS by
-        default.
+        Which new items: a preference or a factorisation, for example ``GRU()``; how many, trees say. Of a product,
+        ``RIM(GRU(), HawkesPoisson())``, its intensity says how many. ALS by default.
     rounds, leaves, learning_rate, smallest_leaf, max_events, seed
         See :class:`PairTrees`.
     """
@@ -340,6 +364,10 @@ class BoostedCounts(PairTrees):
             raise ModelError(f"{self.direction.name} gives no low-rank scores: choose a preference or a factorisation.")
         return scores
 
+    @property
+    def _direction_counts(self) -> bool:
+        return isinstance(self.direction, RIM)
+
     def _extra(self, direction: FactorScores, rows: np.ndarray, columns: np.ndarray) -> tuple[list[str], np.ndarray]:
         if not isinstance(self.direction, Factorisation):
             return [], np.empty((len(rows), 0), np.float32)
@@ -353,12 +381,49 @@ class BoostedCounts(PairTrees):
         load_part("direction", self.direction, self, weights)
 
 
+class HorizonCounts(BoostedCounts):
+    """What is bought again by trees, what is new by HorizonBlend×HawkesPoisson: for logs of either kind.
+
+    Where nothing is met twice (or what was seen is forbidden) it ranks as the product does; where people buy again,
+    most of what they will buy are pairs that have met, and trees count those better than networks do.
+
+    Parameters
+    ----------
+    direction, rounds, leaves, learning_rate, smallest_leaf, max_events, seed
+        See :class:`BoostedCounts`; the direction is ``RIM(HorizonBlend(), HawkesPoisson())`` by default.
+    """
+
+    def __init__(
+        self,
+        direction: Model | None = None,
+        rounds: int = 200,
+        leaves: int = 31,
+        learning_rate: float = 0.1,
+        smallest_leaf: int = 200,
+        max_events: int = 4_000_000,
+        seed: int = 0,
+    ) -> None:
+        if direction is None:
+            direction = RIM(HorizonBlend(seed=seed), HawkesPoisson())
+        super().__init__(direction, rounds, leaves, learning_rate, smallest_leaf, max_events, seed)
+
+    @property
+    def name(self) -> str:
+        return type(self).__name__
+
+
 def _chosen(
     values: np.ndarray, names: tuple[str, ...], wanted: tuple[str, ...] | None
 ) -> tuple[tuple[str, ...], np.ndarray]:
     if wanted is None:
         return names, values
     return wanted, values[:, [names.index(w) for w in wanted]]
+
+
+def _unmet(direction: FactorScores, table: PairTable) -> tuple[np.ndarray, np.ndarray]:
+    """(the direction's weight on every pair that has met (P,), its sum over all others of every state (m,))."""
+    met = direction.pairs(table.rows, table.columns).astype(float)
+    return met, _row_sums(direction) - np.bincount(table.rows, met, len(direction))
 
 
 def _row_sums(scores: FactorScores) -> np.ndarray:

@@ -24,14 +24,7 @@ class _LightFM(Factorisation):
 
     folds_in: ClassVar[bool] = False
 
-    def __init__(
-        self,
-        factors: int = 32,
-        epochs: int = 50,
-        learning_rate: float = 0.05,
-        regularization: float = 1e-5,
-        seed: int = 0,
-    ) -> None:
+    def __init__(self, factors: int, epochs: int, learning_rate: float, regularization: float, seed: int) -> None:
         super().__init__(factors, "training", seed)
         self.epochs = epochs
         self.learning_rate = learning_rate
@@ -85,6 +78,16 @@ class LightFMBPRItem(_LightFM):
         L2 of user and item factors.
     """
 
+    def __init__(
+        self,
+        factors: int = 32,
+        epochs: int = 50,
+        learning_rate: float = 0.05,
+        regularization: float = 1e-5,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(factors, epochs, learning_rate, regularization, seed)
+
     @property
     def _negative_users(self) -> bool:
         return False
@@ -107,6 +110,16 @@ class LightFMBPRUser(_LightFM):
     regularization : float
         L2 of user and item factors.
     """
+
+    def __init__(
+        self,
+        factors: int = 32,
+        epochs: int = 30,
+        learning_rate: float = 0.05,
+        regularization: float = 1e-5,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(factors, epochs, learning_rate, regularization, seed)
 
     @property
     def _negative_users(self) -> bool:
