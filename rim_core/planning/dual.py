@@ -10,8 +10,8 @@ steps bring the prices close to its minimum, and then exactly there:
 1. *Newton on the smoothed dual* (eq. 11 and 12) at falling temperatures, over the pairs that are close to their
    state's threshold, from the price each promise would have if it stood alone (:mod:`newton`).
 2. *Exact repair*: shortest paths from the TopK⁺ assignment to one that keeps every promise (:mod:`flow`).
-3. *Certificate*: D over all pairs in one pass. What the candidates missed shows as a gap; then they are drawn anew
-   around the new prices.
+3. *Certificate*: D over all pairs in one pass. Where the gap is wider than what is aimed at, prices are cooled further
+   and repaired again, and at last further pairs are looked at.
 
 Groups that overlap and budgets are no part of the flow: their prices are Newton's, what the repaired assignment leaves
 of them is reported, and as long as it is beyond the promise the promise is tightened by as much and planned again.
@@ -33,9 +33,9 @@ from rim_core.planning.confidence import with_margin
 from rim_core.planning.cutting import cut_down
 from rim_core.planning.feasibility import reachable
 from rim_core.planning.flow import FlowResult, exact_repair
-from rim_core.planning.newton import NearPrices, newton_prices
+from rim_core.planning.newton import NearPrices, colder, newton_prices
 from rim_core.planning.paper import Algorithm1
-from rim_core.planning.passes import draw, dual_value, survey
+from rim_core.planning.passes import alone, draw, dual_value, survey
 from rim_core.planning.plan import Plan, certify
 from rim_core.planning.problem import resolve
 from rim_core.planning.smoothing import Bounded
@@ -53,15 +53,19 @@ log = logging.getLogger(__name__)
 
 ALL_PAIRS = 400_000
 """Up to here every pair is a candidate."""
-SLACK = 1e-3
-"""Costs closer than this share of a typical price are not told apart in the first repair."""
 REPAIR_WIDTH = 8.0
-"""The same for the exact repair, in units of the last temperature; widened where the certificate is not good enough."""
-GAP = 5e-5
+"""How far around the thresholds the repair looks, in units of the last temperature."""
+COOLINGS = 3
+"""How often prices are cooled further where the certificate is not good enough, before the repair looks wider."""
+GAP = 8e-5
 """Relative gap that is aimed at."""
 ROUNDS = 8
-NARROW, FURTHER = 3, 10.0
-"""How often only items that lack something get further candidates, and how much further (in widths)."""
+NARROW, FURTHER = 3, 4.0
+"""How often only items that lack something get further candidates, and how many times as many."""
+MORE, FEW, COLUMNS = 1.5, 4.0, 20_000_000
+"""Candidates that an item has at least, as a multiple of its minimum and beside it; pairs looked at to find them."""
+ALLOWED = 0.1
+"""Share of the gap that the repair may use up by not telling near-equal choices apart."""
 TIGHTENINGS = 8
 """How often what cannot be kept exactly is planned with less than was promised."""
 
@@ -244,23 +248,20 @@ class _Task:
 
     def solve(self, start: np.ndarray | None, *, exactly: bool) -> Solution:
         """Prices and an assignment, repaired unless the promises are known to be out of reach."""
-        prices, level, epsilon = np.zeros(len(self.bounded.lower)), 0.0, 0.0
+        near = NearPrices(np.zeros(len(self.bounded.lower)), 0.0, 0.0, None)
         value, exposure = dual_value(self.scores, np.zeros(self.tree.items), self.contacts)
         self.best_bound = self.unconstrained = value
         reached = self.bounded.exposure(exposure)
         if ((reached < self.bounded.lower) | (reached > self.bounded.upper)).any():
             near = self._newton(self.bounded, start)
-            prices, level, epsilon = near.prices, near.level, near.epsilon
-            self.bound(prices)
-        small = self.small
-        if not (exactly or small):
-            return self.priced(prices)
-        width, slack = (np.inf, 0.0) if small else (REPAIR_WIDTH * epsilon, min(SLACK * level, epsilon))
-        if small and level > 0.0 and len(prices) > self.fixed:
-            prices = self._cut_down(prices)
-        best = self._repair(prices, width, slack)
+            self.bound(near.prices)
+        if not (exactly or self.small):
+            return self.priced(near.prices)
+        if self.small and near.level > 0.0 and len(near.prices) > self.fixed:
+            near = replace(near, prices=self._cut_down(near.prices))
+        best = self._repair(near, self.bounded)
         if len(self.bounded.lower) > self.fixed:
-            best = self._tightened(best, width, slack, level)
+            best = self._tightened(best, near.level)
         return best
 
     def priced(self, prices: np.ndarray) -> Solution:
@@ -280,18 +281,20 @@ class _Task:
         self.guess = near.guess
         return near
 
-    def _repair(self, centre: np.ndarray, width: float, slack: float) -> Solution:
-        """Exact repair over the pairs around ``centre``, further ones as long as the certificate asks for them."""
-        prices = centre
+    def _repair(self, near: NearPrices, bounded: Bounded) -> Solution:
+        """Exact repair over the pairs around the prices; as the certificate asks for it around better ones, or wider.
+
+        ``bounded`` are the promises that the prices are for.
+        """
+        centre, everything = near.prices, int(self.survey.room[self.contacts.capacity > 0].sum())
+        width, slack = (np.inf, 0.0) if self.small else (REPAIR_WIDTH * near.epsilon, near.epsilon)
+        allowance = ALLOWED * self.gap * self.best_bound if np.isfinite(width) else 0.0
         kept: tuple[int, Solution] | None = None
-        everything = int(self.survey.room[self.contacts.capacity > 0].sum())
-        extra = np.zeros(self.tree.items)
+        extra, wanted = np.zeros(self.tree.items), self.bounded.lower[: self.tree.items]
+        coolings = 0
         for turn in range(ROUNDS):
-            drawn = draw(
-                self.scores, self.bounded.boost(centre), width, self.contacts.capacity,
-                guess=self.guess, leave_sure=not self.contacts.capped, extra=extra,
-            )  # fmt: skip
-            result = self._flow(drawn, prices, slack, turn)
+            drawn = self._draw(centre, width, extra, MORE * wanted + FEW)
+            result = self._flow(drawn, centre, slack, allowance, turn)
             found = np.concatenate([result.prices, centre[self.fixed :]])
             self.bound(found)
             solution = self._solution(found, result.cap_price, drawn, result.chosen)
@@ -304,14 +307,44 @@ class _Task:
             if (complete and slack == 0.0) or (short == 0 and (gap <= self.gap or len(centre) > self.fixed)):
                 break
             if short and turn < NARROW:  # look further for those who lack something
-                extra[result.clash[: self.tree.items]] = FURTHER * width * 4**turn
-                continue
-            prices = centre if short else found
-            width, slack = width * 5, slack / 8
+                wanted = np.where(result.short[: self.tree.items] > 0, FURTHER * wanted + FEW, wanted)
+                extra[result.clash[: self.tree.items]] = width * 4**turn
+            elif not short and near.epsilon > 0.0 and coolings < COOLINGS:
+                near, coolings = colder(self.scores, self.contacts, bounded, near, self.gap), coolings + 1
+                centre, slack, self.guess = near.prices, near.epsilon, near.guess
+                self.bound(centre)
+            else:
+                width, slack, allowance = width * 5, slack / 8, allowance / 8
         assert kept is not None
         return kept[1]
 
-    def _flow(self, drawn: Drawn, prices: np.ndarray, slack: float, turn: int) -> FlowResult:
+    def _draw(self, centre: np.ndarray, width: float, extra: np.ndarray, wanted: np.ndarray) -> Drawn:
+        """Pairs around the prices, and of every item that a minimum binds for ``wanted`` states at least.
+
+        What hardly any state wants lies far below all thresholds, and a few such items would lack a path.
+        """
+        boost, n = self.bounded.boost(centre), self.tree.items
+
+        def drawn() -> Drawn:
+            return draw(
+                self.scores, boost, width, self.contacts.capacity,
+                guess=self.guess, leave_sure=not self.contacts.capped, extra=extra,
+            )  # fmt: skip
+
+        first = drawn()
+        have = np.bincount(first.pairs.item, minlength=n) + first.sure_exposure
+        wanted = np.where(self.bounded.lower[:n] > 0, np.minimum(wanted, self.survey.eligible), 0.0)
+        few = np.flatnonzero(have < wanted)
+        few = few[np.argsort((have - wanted)[few], kind="stable")][: max(1, COLUMNS // self.scores.shape[0])]
+        if not len(few):
+            return first
+        place = np.ceil(wanted[few]).astype(np.int64)
+        reached = alone(self.scores, boost, first.threshold, self.contacts.capacity, few, place)
+        further = reached * (1 + 1e-6) - width
+        extra[few] = np.maximum(extra[few], np.where(np.isnan(reached), 0.0, further))
+        return drawn()
+
+    def _flow(self, drawn: Drawn, prices: np.ndarray, slack: float, allowance: float, turn: int) -> FlowResult:
         """Repair beside the sure pairs, at fixed prices of what the flow does not know."""
         pairs, contacts, tree = drawn.pairs, self.contacts, self.tree
         if drawn.sure_load.any():
@@ -328,10 +361,11 @@ class _Task:
             tree,
             seed=self.seed,
             slack=slack,
+            allowance=allowance,
             callback=partial(self._repairing, turn),
         )
 
-    def _tightened(self, best: Solution, width: float, slack: float, level: float) -> Solution:
+    def _tightened(self, best: Solution, level: float) -> Solution:
         """Plan with less than was promised until overlapping groups and budgets are within their promise."""
         n, first = self.tree.items, self.fixed
         lower, upper = self.bounded.lower.copy(), self.bounded.upper.copy()
@@ -350,7 +384,7 @@ class _Task:
                 tighter = replace(self.bounded, lower=lower, upper=upper)
                 near = self._newton(tighter, at.prices)
                 self.bound(near.prices)
-                at = self._repair(near.prices, width, slack)
+                at = self._repair(near, tighter)
         return at
 
     def _solution(self, prices: np.ndarray, cap_price: np.ndarray, drawn: Drawn, chosen: np.ndarray) -> Solution:
@@ -374,7 +408,7 @@ class _Task:
 
         def evaluate(rows: np.ndarray) -> tuple[float, np.ndarray]:
             state["prices"] = np.concatenate([state["prices"][:at], rows])
-            result = self._flow(drawn, state["prices"], 0.0, 0)
+            result = self._flow(drawn, state["prices"], 0.0, 0.0, 0)
             state["prices"] = np.concatenate([result.prices, rows])
             value, _ = top_value(drawn.pairs, self.bounded.boost(state["prices"]), self.contacts)
             known = np.concatenate([result.prices, np.zeros(len(rows))])
@@ -392,10 +426,12 @@ class _Task:
         )
         self.callback(Progress(text, 0.6 + 0.4 * turn / ROUNDS, 1.0))
 
-    def bound(self, prices: np.ndarray) -> None:
-        """Remember D over all pairs if it is the least one seen."""
+    def bound(self, prices: np.ndarray) -> float:
+        """D over all pairs; remembered if it is the least one seen."""
         value, _ = dual_value(self.scores, self.bounded.boost(prices), self.contacts, self.guess)
-        self.best_bound = min(self.best_bound, max(value - self.bounded.promised(prices), 0.0))
+        value = max(value - self.bounded.promised(prices), 0.0)
+        self.best_bound = min(self.best_bound, value)
+        return value
 
 
 def _clashes(problem: Problem, assignment: Assignment) -> tuple[str, ...]:

@@ -13,8 +13,8 @@ throughout (successive shortest paths; Ahuja, Magnanti & Orlin 1993, sec. 9.7–
 assignment is an optimum of eq. 9 over the candidate pairs, integral, with matching prices. Where no path is left the
 promises cannot be kept, and the nodes that were reached are those that clash.
 
-All deficits search together, and all paths of the same length are followed before prices move: near-equal choices, of
-which real scores have many, then cost one search and not one each.
+All surpluses search together, and potentials move by the whole distances: then every deficit has a path that costs
+nothing, and all of them are followed at once. Near-equal choices, of which real scores have many, cost no search.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 EXACT = 1e-12
 """Differences below this share of the largest value are rounding errors."""
 TINY = 1e-200
+HOPS = 20
+"""Arcs of a path whose costs are rounded down, about."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,6 +116,7 @@ def exact_repair(
     *,
     seed: int = 0,
     slack: float = 0.0,
+    allowance: float = 0.0,
     callback: Callable[[int], None] | None = None,
 ) -> FlowResult:
     """Assignment and prices that are optimal over the candidates, starting from prices b.
@@ -130,13 +133,16 @@ def exact_repair(
     slack : float
         Costs on a path are rounded down to multiples of it. Complementary slackness then holds to within ``slack``
         a pair, and near-equal choices need not be told apart. 0 is exact (to rounding errors).
+    allowance : float
+        What all paths together may lose of the objective: the fewer exposures are missing, the coarser the slack.
     callback : callable, optional
         Gets the exposures still missing before every search; may raise.
 
     Returns
     -------
     FlowResult
-        Cost: a search over the pairs, O(P log m), for every distinct length of a path.
+        Cost: a search over the pairs, O(P log m), until every deficit found a path of its own; few where the prices
+        are near their optimum.
     """
     nodes = len(tree.up)
     items = tree.items
@@ -155,8 +161,10 @@ def exact_repair(
         origins = turns[net.balance[turns] < 0]
         if not len(origins):
             break
+        missing = int(-net.balance[origins].sum())
         if callback is not None:
-            callback(int(-net.balance[origins].sum()))
+            callback(missing)
+        slack = max(slack, allowance / (HOPS * missing))
         if not augment_all(origins, slack, net, search, clash):
             give_up(net, clash, short)
     potential = net.potential - net.potential[nodes]

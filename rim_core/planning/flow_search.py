@@ -47,6 +47,7 @@ class Search(NamedTuple):
     """Scratch of a search, a number a node."""
 
     dist: np.ndarray
+    hops: np.ndarray
     via: np.ndarray
     cursor: np.ndarray
     closed: np.ndarray
@@ -57,6 +58,7 @@ class Search(NamedTuple):
     def of(cls, nodes: int) -> Search:
         return cls(
             np.full(nodes, np.inf),
+            np.zeros(nodes, np.int64),
             np.full(nodes, -1, np.int64),
             np.zeros(nodes, np.int64),
             np.zeros(nodes, np.bool_),
@@ -111,23 +113,26 @@ def first_flow(prices, net):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def augment_all(origins, slack, net, search, clash):  # type: ignore[no-untyped-def]
-    """Carry surplus along all shortest paths to the nodes that lack it, then move the potentials.
+    """Carry surplus along shortest paths to all the nodes that lack it, then move the potentials.
 
-    Returns False where no path is left; ``clash`` then says which nodes were reached.
+    One search tells the distance of every node from the nearest surplus. Potentials that move by it make all shortest
+    paths cost nothing, whatever their length, so that all deficits are served at once as far as their paths do not
+    meet. Returns False where no path is left; ``clash`` then says from where the deficits cannot be reached.
     """
     seen, length = _distances(origins, slack, net, search)
     if length < np.inf:
         for origin in origins:
-            while net.balance[origin] < 0 and _follow(origin, slack, length, net, search):
-                pass
+            if search.dist[origin] <= length:
+                while net.balance[origin] < 0 and _follow(origin, slack, net, search):
+                    pass
     for i in range(seen):
         v = search.touched[i]
-        if length == np.inf:
-            clash[v] = True
-        elif search.dist[v] < length:
-            net.potential[v] += length - search.dist[v]
+        if search.dist[v] < length < np.inf:
+            net.potential[v] += search.dist[v] - length
         search.dist[v] = np.inf
         search.closed[v] = False
+    if length == np.inf:
+        _reach(origins, net, search, clash)
     return length < np.inf
 
 
@@ -204,6 +209,49 @@ def _arc(v, i, net):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
+def _out_degree(v, net):  # type: ignore[no-untyped-def]
+    """Number of arcs that may lead out of a node (some of them without room)."""
+    if v < net.items:
+        return net.col_ptr[v + 1] - net.col_ptr[v] + 1
+    if v >= net.first_state:
+        x = v - net.first_state
+        return net.row_ptr[x + 1] - net.row_ptr[x] + 1
+    return net.child_ptr[v + 1] - net.child_ptr[v] + 1
+
+
+@njit(cache=True, nogil=True)
+def _out_arc(v, i, net):  # type: ignore[no-untyped-def]
+    """The i-th arc out of node v: (node it leads to, its name); (−1, 0) where it has no room."""
+    if v < net.items and i < net.col_ptr[v + 1] - net.col_ptr[v]:
+        p = net.col_pair[net.col_ptr[v] + i]
+        if net.chosen[p]:
+            return net.first_state + net.row_of[p], p
+        return -1, np.int64(0)
+    if v >= net.first_state:
+        x = v - net.first_state
+        if i < net.row_ptr[x + 1] - net.row_ptr[x]:
+            p = net.row_ptr[x] + i
+            if net.chosen[p]:
+                return -1, np.int64(0)
+            return np.int64(net.item[p]), p
+    elif v >= net.items and i > 0:
+        below = net.child[net.child_ptr[v] + i - 1]
+        if below < net.ground:
+            room = net.flow[below] > net.minimum[below]
+        else:
+            room = net.flow[below] < net.maximum[below]
+        if room:
+            return below, -1 - below
+        return -1, np.int64(0)
+    if v == net.ground:
+        return -1, np.int64(0)
+    room = net.flow[v] < net.maximum[v] if v < net.ground else net.flow[v] > net.minimum[v]
+    if room:
+        return net.up[v], -1 - v
+    return -1, np.int64(0)
+
+
+@njit(cache=True, nogil=True)
 def _cost(v, before, name, slack, net):  # type: ignore[no-untyped-def]
     """Rounded reduced cost of the arc from ``before`` into v."""
     cost = net.potential[before] - net.potential[v]
@@ -214,26 +262,23 @@ def _cost(v, before, name, slack, net):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _distances(origins, slack, net, search):  # type: ignore[no-untyped-def]
-    """Dijkstra against the arcs, from all origins to the nearest surplus: (nodes touched, its distance)."""
-    dist, closed, touched = search.dist, search.closed, search.touched
+    """Dijkstra from all surpluses until all origins are reached: (nodes touched, distance of the furthest origin)."""
+    dist, hops, closed, touched = search.dist, search.hops, search.closed, search.touched
     keys, nodes, size = np.empty(1024), np.empty(1024, np.int64), 0
-    stack, waiting = np.empty(1024, np.int64), 0  # nodes at the current distance: most arcs cost nothing
-    seen, nearest = 0, np.inf
-    for origin in origins:
-        dist[origin] = 0.0
-        touched[seen] = origin
-        seen += 1
-        if waiting == len(stack):
-            stack = np.concatenate((stack, np.empty_like(stack)))
-        stack[waiting] = origin
-        waiting += 1
-    while waiting > 0 or size > 0:
-        if waiting > 0:
-            waiting -= 1
-            v = stack[waiting]
+    queue, first, last = np.empty(len(dist), np.int64), 0, 0  # nodes at the current distance: most arcs cost nothing
+    seen, left, furthest = 0, len(origins), np.inf
+    for v in range(len(dist)):
+        if net.balance[v] > 0:
+            dist[v], hops[v] = 0.0, 0
+            touched[seen] = v
+            seen += 1
+            queue[last] = v
+            last += 1
+    while left > 0 and (first < last or size > 0):
+        if first < last:
+            v = queue[first]
+            first += 1
         else:
-            if keys[0] > nearest:
-                break
             v, d = nodes[0], keys[0]
             size = _heap_pop(keys, nodes, size)
             if d > dist[v]:
@@ -242,36 +287,57 @@ def _distances(origins, slack, net, search):  # type: ignore[no-untyped-def]
             continue
         closed[v] = True
         d = dist[v]
-        for i in range(_degree(v, net)):
-            before, name = _arc(v, i, net)
-            if before < 0 or closed[before]:
+        if net.balance[v] < 0:
+            left -= 1
+            furthest = d
+        for i in range(_out_degree(v, net)):
+            after, name = _out_arc(v, i, net)
+            if after < 0 or closed[after]:
                 continue
-            step = d + _cost(v, before, name, slack, net)
-            if step >= dist[before] or step > nearest:
+            step = d + _cost(after, v, name, slack, net)
+            if step >= dist[after]:
                 continue
-            if dist[before] == np.inf:
-                touched[seen] = before
+            if dist[after] == np.inf:
+                touched[seen] = after
                 seen += 1
-            dist[before] = step
-            if net.balance[before] > 0:
-                nearest = min(nearest, step)
+            dist[after], hops[after] = step, hops[v] + 1
             if step == d:
-                if waiting == len(stack):
-                    stack = np.concatenate((stack, np.empty_like(stack)))
-                stack[waiting] = before
-                waiting += 1
+                queue[last] = after
+                last += 1
             else:
-                keys, nodes, size = _heap_push(keys, nodes, size, step, before)
+                keys, nodes, size = _heap_push(keys, nodes, size, step, after)
     for i in range(seen):
         closed[touched[i]] = False
         search.cursor[touched[i]] = 0
-    return seen, nearest
+    return seen, furthest
 
 
 @njit(cache=True, nogil=True)
-def _follow(origin, slack, length, net, search):  # type: ignore[no-untyped-def]
-    """Carry one unit to ``origin`` along a path of this length, found depth first; False: there is none (left)."""
-    dist, cursor, closed, path = search.dist, search.cursor, search.closed, search.path
+def _reach(origins, net, search, clash):  # type: ignore[no-untyped-def]
+    """Mark all nodes from which some origin can be reached."""
+    stack, waiting = search.path, 0
+    for origin in origins:
+        clash[origin] = True
+        stack[waiting] = origin
+        waiting += 1
+    while waiting > 0:
+        waiting -= 1
+        v = stack[waiting]
+        for i in range(_degree(v, net)):
+            before, _ = _arc(v, i, net)
+            if before >= 0 and not clash[before]:
+                clash[before] = True
+                stack[waiting] = before
+                waiting += 1
+
+
+@njit(cache=True, nogil=True)
+def _follow(origin, slack, net, search):  # type: ignore[no-untyped-def]
+    """Carry one unit to ``origin`` along a shortest path, found depth first; False: there is none (left).
+
+    Of the many paths that cost about nothing those with few arcs lose least to the rounding of costs.
+    """
+    dist, hops, cursor, closed, path = search.dist, search.hops, search.cursor, search.closed, search.path
     if closed[origin]:
         return False
     depth = 0
@@ -279,7 +345,7 @@ def _follow(origin, slack, length, net, search):  # type: ignore[no-untyped-def]
     closed[origin] = True
     while depth >= 0:
         v = path[depth]
-        if net.balance[v] > 0 and dist[v] == length:
+        if net.balance[v] > 0:
             for i in range(depth + 1):
                 closed[path[i]] = False
             _apply(depth, net, search)
@@ -291,8 +357,8 @@ def _follow(origin, slack, length, net, search):  # type: ignore[no-untyped-def]
             if (
                 before >= 0
                 and not closed[before]
-                and dist[before] <= length
-                and dist[v] + _cost(v, before, name, slack, net) == dist[before]
+                and hops[before] < hops[v]
+                and dist[before] + _cost(v, before, name, slack, net) == dist[v]
             ):
                 depth += 1
                 path[depth] = before

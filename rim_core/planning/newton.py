@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from rim_core.planning.candidates import top_value
 from rim_core.planning.passes import alone, draw
 from rim_core.planning.smoothing import Bounded, SmoothedDual
 from rim_core.progress import Progress
 
 if TYPE_CHECKING:
     from rim_core.planning.candidates import Contacts
+    from rim_core.planning.smoothing import Point
     from rim_core.progress import Callback
     from rim_core.scores import Scores
 
 log = logging.getLogger(__name__)
 
-HOTTEST, WARM, COLDEST, COOLING = 0.3, 0.05, 3e-4, 0.4
+HOTTEST, WARM, COLDEST, COOLING = 0.3, 0.05, 1e-5, 0.4
 """Temperatures ε as shares of the typical price: the first, the first after a warm start, the last; their ratio."""
 SAMPLES = ((1_500_000, 0.03), (5_000_000, 0.012), (16_000_000, 0.006))
 """Pairs of a sample of the user-states, and the temperature (in typical prices) down to which it tells enough."""
@@ -36,8 +36,9 @@ SETTLED, SETTLED_LAST, LAST, REDRAWS = 0.02, 0.005, 3e-3, 4
 are drawn to get there."""
 WIDTH = 12.0
 """Pairs this many ε below (or above) their state's threshold are left out of a Newton step: π is 0 (or 1) to 1e-5."""
-PART = 0.2
-"""Part of the gap that is aimed at below which a further temperature is not worth its passes."""
+PART, STALLED = 2.5, 0.05
+"""Parts of the gap that is aimed at: below them a further temperature, or drawing candidates anew at the same one, is
+not worth its passes."""
 FAR, STRAIGHTENED = 0.02, 20_000_000
 """Share of its promise by which an item is far from it, and how many pairs are looked at to mend that."""
 FEWEST = 4.0
@@ -80,12 +81,17 @@ class Level:
         return cls(scores.take(rows), contacts.take(rows), bounded.scaled(len(rows) / m), rows)
 
     def settle(
-        self, prices: np.ndarray, epsilon: float, tolerance: float, *, first: bool
+        self, prices: np.ndarray, epsilon: float, tolerance: float, gap: float, *, first: bool = False
     ) -> tuple[np.ndarray, float, float]:
-        """Minimise the smoothed dual at one temperature: (prices, share of the promises still missed, F)."""
+        """Minimise the smoothed dual at one temperature: (prices, share of the promises still missed, F).
+
+        Candidates are drawn anew as long as promises are missed by more than ``tolerance`` and F moves by a part of
+        ``gap``.
+        """
         width = np.inf if first else WIDTH * epsilon
         missed = value = np.inf
         for _ in range(REDRAWS):
+            before = value
             drawn = draw(
                 self.scores, self.bounded.boost(prices), width, self.contacts.capacity,
                 guess=self.guess, leave_sure=not (first or self.contacts.capped),
@@ -95,9 +101,36 @@ class Level:
             prices, missed, value = point.prices, dual.missed(point), point.value
             self.guess = point.user_price
             log.info("ε %.3g: %d candidates, F %.8g, missed %.4f", epsilon, len(drawn.pairs.item), point.value, missed)
-            if first or missed <= tolerance:
+            if first:
+                break
+            prices = self._alone(dual, point)
+            if missed <= tolerance or abs(before - value) <= STALLED * gap * abs(value):
                 break
         return prices, missed, value
+
+    def _alone(self, dual: SmoothedDual, point: Point) -> np.ndarray:
+        """Prices of the items that are too far from their promise for Newton, as they are where nothing else moves.
+
+        An item that hardly any state wants has no pairs near the thresholds: Newton does not see where it would have
+        some.
+        """
+        n, prices = self.bounded.items, point.prices
+        gradient = dual.gradient(point)[:n]
+        seen = np.bincount(dual.drawn.pairs.item, point.weight, minlength=n)
+        aim = point.exposure[:n] - gradient
+        off = np.where(np.abs(gradient) > np.maximum(WIDTH * seen, np.maximum(0.5, FAR * aim)), np.abs(gradient), 0.0)
+        items = np.flatnonzero(off)
+        items = items[np.argsort(-off[items], kind="stable")][: max(1, STRAIGHTENED // self.scores.shape[0])]
+        if not len(items):
+            return prices
+        boost = alone(
+            self.scores, self.bounded.boost(prices) - prices[:n], point.user_price, self.contacts.capacity, items,
+            np.ceil(aim[items] - 1e-9).astype(np.int64),
+        )  # fmt: skip
+        log.info("%d items stand alone, %.4g off", len(items), off.sum())
+        prices = prices.copy()
+        prices[items] = np.where(np.isnan(boost), prices[items], boost)
+        return self.bounded.sensible(prices)
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,47 +175,36 @@ def newton_prices(
         return NearPrices(prices, level, 0.0, None)
     hottest = epsilon = level * (HOTTEST if start is None else WARM)
     coldest *= level
-    before = np.inf
+    before, settled = np.inf, None
     while True:
         share = np.log(hottest / epsilon) / np.log(hottest / coldest)
         callback(Progress("finding prices", 0.1 + 0.5 * float(np.clip(share, 0, 1)), 1.0))
         at = next(one for one, until in levels if epsilon > until * level)
         first = epsilon == hottest
         tolerance = SETTLED if epsilon > LAST * level else SETTLED_LAST
-        prices, missed, value = at.settle(prices, epsilon, tolerance, first=first)
+        prices, missed, value = at.settle(prices, epsilon, tolerance, gap, first=first)
         if first and missed > UNSETTLED and epsilon < REHEATING_ENDS * level:  # the prices are far from here
             hottest = epsilon = REHEATING * epsilon
             continue
-        if epsilon <= coldest or (at is everything and missed <= SETTLED_LAST and before - value <= gap * PART * value):
-            return NearPrices(_straightened(everything, prices), level, epsilon, everything.guess)
-        before = value if at is everything else np.inf
+        if settled is not None and missed > SETTLED:  # too cold for Newton: every price waits for all others
+            return settled
+        near = NearPrices(prices, level, epsilon, everything.guess)
+        if epsilon <= coldest or (at is everything and before - value <= gap * PART * value):
+            return near
+        if at is everything:
+            before = value
+            settled = near if missed <= SETTLED else None
         epsilon = max(epsilon * COOLING, coldest * 0.99)
 
 
-def _straightened(level: Level, prices: np.ndarray) -> np.ndarray:
-    """Prices of the few items that Newton left far from their promise, as they are where nothing else moves.
-
-    An item that hardly any state wants has no pairs near the thresholds: Newton does not see where it would have some.
-    """
-    bounded, n = level.bounded, level.bounded.items
-    drawn = draw(level.scores, bounded.boost(prices), 0.0, level.contacts.capacity, guess=level.guess)
-    _, exposure = top_value(drawn.pairs, bounded.boost(prices), level.contacts)
-    own = prices[:n]
-    aim = np.where((own > 0) | ((own == 0) & (exposure < bounded.lower[:n])), bounded.lower[:n], bounded.upper[:n])
-    aim = np.where((own == 0) & (exposure >= bounded.lower[:n]) & (exposure <= bounded.upper[:n]), exposure, aim)
-    off = np.abs(exposure - aim)
-    items = np.flatnonzero(off > np.maximum(1.0, FAR * aim))
-    items = items[np.argsort(-off[items], kind="stable")][: max(1, STRAIGHTENED // max(len(drawn.threshold), 1))]
-    if not len(items):
-        return prices
-    log.info("%d items stand alone", len(items))
-    boost = alone(
-        level.scores, bounded.boost(prices) - own, drawn.threshold, level.contacts.capacity, items,
-        aim[items].astype(np.int64),
-    )  # fmt: skip
-    prices = prices.copy()
-    prices[items] = np.where(np.isnan(boost), own[items], boost)
-    return bounded.sensible(prices)
+def colder(scores: Scores, contacts: Contacts, bounded: Bounded, near: NearPrices, gap: float) -> NearPrices:
+    """The same prices at a lower temperature, as far below as the next one would have been and once more."""
+    everything = Level(scores, contacts, bounded, guess=near.guess)
+    prices, epsilon = near.prices, near.epsilon
+    for _ in range(2):
+        epsilon *= COOLING
+        prices, _, _ = everything.settle(prices, epsilon, SETTLED_LAST, gap)
+    return NearPrices(prices, near.level, epsilon, everything.guess)
 
 
 def _enough(levels: list[tuple[Level, float]]) -> Level:

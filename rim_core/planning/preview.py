@@ -1,8 +1,9 @@
 """What other promises would come to, in the blink of an eye: the answer a slider shows while it moves.
 
 The smoothed dual of a fixed sample of the user-states is solved for the promises of the plan once, and from there for
-the promises asked for: a few Newton steps. The *difference* of the two is what moves the certified figures of the plan,
-so that the sample's own error cancels; items that a promise binds get exactly what is promised.
+the promises asked for: a few Newton steps over pairs that are drawn once. The *difference* of the two is what moves the
+certified figures of the plan, so that the sample's own error cancels; items that a promise binds get exactly what is
+promised.
 """
 
 from __future__ import annotations
@@ -20,14 +21,15 @@ from rim_core.planning.smoothing import Bounded, Point, SmoothedDual
 
 if TYPE_CHECKING:
     from rim_core.planning.constraints import Constraints
+    from rim_core.planning.passes import Drawn
     from rim_core.planning.plan import Plan
     from rim_core.planning.problem import Problem
 
-PAIRS = 2_000_000
-"""Pairs of the sample."""
-EPSILON, WIDTH = 0.01, 10.0
-"""Temperature in typical prices, and the reach of the candidates in temperatures."""
-DRAWS, STEPS, TOLERANCE = 3, 6, 0.01
+PAIRS, CANDIDATES = 12_000_000, 700_000
+"""Most pairs of the sample, and most of them that lie near enough to a threshold to be looked at in every move."""
+EPSILON, WIDTH = 0.07, 6.0
+"""Temperature in typical prices, and the reach of the candidates in temperatures: drawn once, for all moves."""
+STEPS, TOLERANCE, SOLVED = 3, 0.01, 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,12 +61,22 @@ class Previewer:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self.guess: np.ndarray | None = None
         problem = plan.problem
+        self.pairs = PAIRS
         level = self._level(problem)
+        typical = first_prices(level)[1]
+        self.epsilon = EPSILON * typical if typical > 0 else 1e-12
+        prices = level.bounded.sensible(plan.prices)
+        self.drawn = self._draw(level, prices)
+        near = len(self.drawn.pairs.item)
+        if near > CANDIDATES:
+            self.pairs = int(min(PAIRS, level.scores.shape[0] * level.scores.shape[1]) * CANDIDATES / near)
+            level = self._level(problem)
+            self.drawn = self._draw(level, prices)
         self.share = len(level.contacts.capacity) / problem.scores.shape[0]
-        self.typical = first_prices(level)[1]
-        self.before = self._settle(level, plan.prices)
+        self.threshold = self.drawn.threshold
+        self.before, self.worth = self._settle(level, self.drawn, prices)
+        self.threshold = self.before.user_price
 
     def preview(self, constraints: Constraints) -> Preview:
         """The promises of ``constraints`` on the planned states, starting from the plan's prices."""
@@ -73,7 +85,10 @@ class Previewer:
         own = self.plan.prices[: len(problem.minimum)]
         shift = self.before.prices[: len(own)] - own  # what the sample makes of the same promises
         start[: len(own)] += shift
-        point = self._settle(self._level(problem), start)
+        level = self._level(problem)
+        start = level.bounded.sensible(start)
+        drawn = self.drawn if self._same(problem) else self._draw(level, start)
+        point, worth = self._settle(level, drawn, start)
         n = len(problem.minimum)
         forced = np.bincount(problem.forced_columns, minlength=n)
         moved = (point.exposure[:n] - self.before.exposure[:n]) / self.share
@@ -86,7 +101,7 @@ class Previewer:
         delivered = (
             np.where(bound_below, problem.lower[:n], np.where(bound_above, problem.upper[:n], delivered)) + forced
         )
-        gained = (point.value - self.before.value) / self.share + problem.forced_value - self.plan.problem.forced_value
+        gained = (worth - self.worth) / self.share + problem.forced_value - self.plan.problem.forced_value
         prices = self.plan.item_prices - (
             Bounded.of(problem.lower, problem.upper, problem.weights).boost(point.prices)
             - Bounded.of(
@@ -108,24 +123,25 @@ class Previewer:
 
     def _level(self, problem: Problem) -> Level:
         bounded = Bounded.of(problem.lower, problem.upper, problem.weights)
-        return Level.sample(problem.scores, problem.contacts, bounded, PAIRS, self.plan.seed)
+        return Level.sample(problem.scores, problem.contacts, bounded, self.pairs, self.plan.seed)
 
-    def _settle(self, level: Level, prices: np.ndarray) -> Point:
-        epsilon = EPSILON * self.typical if self.typical > 0 else 1e-12
-        prices = level.bounded.sensible(prices)
-        guess = self.guess
-        point: Point | None = None
-        for _ in range(DRAWS):
-            drawn = draw(
-                level.scores, level.bounded.boost(prices), WIDTH * epsilon, level.contacts.capacity,
-                guess=guess, leave_sure=not level.contacts.capped,
-            )  # fmt: skip
-            dual = SmoothedDual(drawn, level.contacts, level.bounded, epsilon)
-            start = dual.at(prices, drawn.threshold)
-            point = dual.minimise(start, tolerance=TOLERANCE, reach=WIDTH * epsilon, steps=STEPS)
-            prices, guess = point.prices, point.user_price
-            if dual.missed(point) <= 2 * TOLERANCE:
-                break
-        self.guess = guess
-        assert point is not None
-        return point
+    def _same(self, problem: Problem) -> bool:
+        """Whether the pairs drawn for the plan are those of this problem as well: other promises, nothing else."""
+        planned = self.plan.problem
+        return (
+            problem.scores is planned.scores
+            and np.array_equal(problem.contacts.capacity, planned.contacts.capacity)
+            and np.array_equal(problem.contacts.user_cap, planned.contacts.user_cap)
+        )
+
+    def _draw(self, level: Level, prices: np.ndarray) -> Drawn:
+        return draw(
+            level.scores, level.bounded.boost(prices), WIDTH * self.epsilon, level.contacts.capacity,
+            leave_sure=not level.contacts.capped,
+        )  # fmt: skip
+
+    def _settle(self, level: Level, drawn: Drawn, prices: np.ndarray) -> tuple[Point, float]:
+        dual = SmoothedDual(drawn, level.contacts, level.bounded, self.epsilon, SOLVED)
+        start = dual.at(prices, self.threshold if drawn is self.drawn else drawn.threshold)
+        point = dual.minimise(start, tolerance=TOLERANCE, reach=WIDTH * self.epsilon, steps=STEPS)
+        return point, dual.worth(point)
