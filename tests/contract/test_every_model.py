@@ -60,7 +60,7 @@ def small(name: str) -> Model:
     direction = "RIM" if name == "HorizonCounts" else "ALS"
     parts = {"direction": small(direction).get_config()} if "direction" in known else {}
     settings = {k: v for k, v in SMALL.items() if k in known}
-    if "max_epochs" not in known:
+    if "max_epochs" not in known or "rounds" in known:
         settings.pop("learning_rate", None)  # it is that of the sequence models
     return Model.from_config({"model": name, **settings, **parts})
 

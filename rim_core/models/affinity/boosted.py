@@ -391,6 +391,8 @@ class HorizonCounts(BoostedCounts):
     ----------
     direction, rounds, leaves, learning_rate, smallest_leaf, max_events, seed
         See :class:`BoostedCounts`; the direction is ``RIM(HorizonBlend(), HawkesPoisson())`` by default.
+    max_epochs : int
+        Of that HorizonBlend; a direction that is given has its own.
     """
 
     def __init__(
@@ -401,11 +403,13 @@ class HorizonCounts(BoostedCounts):
         learning_rate: float = 0.1,
         smallest_leaf: int = 200,
         max_events: int = 4_000_000,
+        max_epochs: int = 8,
         seed: int = 0,
     ) -> None:
         if direction is None:
-            direction = RIM(HorizonBlend(seed=seed), HawkesPoisson())
+            direction = RIM(HorizonBlend(max_epochs=max_epochs, seed=seed), HawkesPoisson())
         super().__init__(direction, rounds, leaves, learning_rate, smallest_leaf, max_events, seed)
+        self.max_epochs = max_epochs
 
     @property
     def name(self) -> str:

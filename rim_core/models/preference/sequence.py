@@ -42,6 +42,8 @@ class Encoder(nn.Module):
 
     item: nn.Embedding
     bias: nn.Parameter
+    tokens_at_once: int = READING_TOKENS
+    """Read at once where states are scored."""
 
     def encode(
         self, tokens: torch.Tensor, gap: torch.Tensor, carry: torch.Tensor | None
@@ -161,7 +163,7 @@ class SequencePreference(Preference):
         h = np.zeros((len(states), network.item.embedding_dim), np.float32)
         lengths = sequences.lengths
         with torch.no_grad():
-            for rows in batches_by_length(lengths, READING_TOKENS, self.max_history + 1):
+            for rows in batches_by_length(lengths, network.tokens_at_once, self.max_history + 1):
                 where, _ = sequences.window(rows, 0, int(lengths[rows[0]]))
                 tokens, gap = (torch.from_numpy(a[where]).to(device) for a in (sequences.tokens, sequences.gap))
                 last = torch.from_numpy(lengths[rows] - 1).to(device)

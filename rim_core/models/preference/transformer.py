@@ -104,6 +104,9 @@ class TransformerNetwork(Encoder):
     more, and h points to items like those.
     """
 
+    tokens_at_once = 2048
+    """What a block makes of them, four times as wide, stays in the cache."""
+
     def __init__(self, n: int, dim: int, layers: int, heads: int, dropout: float, memory: int) -> None:
         super().__init__()
         self.item = nn.Embedding(n + 1, dim)
@@ -135,10 +138,11 @@ class TransformerNetwork(Encoder):
         x = self.item(tokens)
         length, row = tokens.shape[1], torch.arange(len(place), device=place.device)
         *lower, top = self.blocks
+        assert isinstance(top, _Block)
         for block in lower:
             x = block(x, x, _distance(length, length, x.device))
-        own = place[:, None, None] - torch.arange(length, device=x.device)  # (B, 1, L)
-        h: torch.Tensor = top(x[row, place][:, None], x, own[:, None])[:, 0]
+        back = place[:, None] - torch.arange(length, device=x.device)  # (B, L)
+        h: torch.Tensor = top.one(x[row, place], x, back)
         return self._state(h, gap[row, place])
 
     def _state(self, x: torch.Tensor, gap: torch.Tensor) -> torch.Tensor:
@@ -175,13 +179,33 @@ class _Block(nn.Module):
     def forward(self, x: torch.Tensor, seen: torch.Tensor, distance: torch.Tensor) -> torch.Tensor:
         """What comes of x (B, L, d) that attends to seen (B, M, d) at int64 distances (…, L, M), negative: later."""
         batch, length, dim = x.shape
-        own, normed = self.before(x), self.before(seen)
+        own = self.before(x)
+        normed = own if seen is x else self.before(seen)
         q, k, v = (
             layer(y).view(batch, -1, self.heads, dim // self.heads).transpose(1, 2)
             for layer, y in ((self.query, own), (self.key, normed), (self.value, normed))
         )  # (B, heads, L or M + L, d / heads)
         mixed = nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=self._penalty(distance))
-        x = x + self.drop(self.mix(mixed.transpose(1, 2).reshape(batch, length, dim)))
+        return self._add(x, mixed.transpose(1, 2).reshape(batch, length, dim))
+
+    def one(self, x: torch.Tensor, seen: torch.Tensor, distance: torch.Tensor) -> torch.Tensor:
+        """:meth:`forward` for one token of each row, (B, d), at distances (B, M).
+
+        Neither keys nor values of what is seen are made: q · K y = Kᵀq · y, and the mean of values is the value of the
+        mean; O(heads · d) a token instead of O(d²).
+        """
+        batch, dim = x.shape
+        normed = self.before(seen)  # (B, M, d)
+        q = self.query(self.before(x)).view(batch, self.heads, 1, -1)
+        keys, values = (layer.weight.view(self.heads, -1, dim) for layer in (self.key, self.value))
+        asked = (q @ keys)[:, :, 0]  # (B, heads, d)
+        likeness = asked @ normed.transpose(1, 2) * (dim // self.heads) ** -0.5
+        weight = (likeness + self._penalty(distance[:, None, None])[:, :, 0]).softmax(dim=-1)  # (B, heads, M)
+        mixed = (weight @ normed)[:, :, None] @ values.transpose(1, 2)  # (B, heads, 1, d / heads)
+        return self._add(x, mixed.reshape(batch, dim))
+
+    def _add(self, x: torch.Tensor, mixed: torch.Tensor) -> torch.Tensor:
+        x = x + self.drop(self.mix(mixed))
         out: torch.Tensor = x + self.drop(self.narrow(nn.functional.gelu(self.widen(self.between(x)))))
         return out
 
