@@ -111,21 +111,26 @@ def _manage(info: services.DatasetInfo, known: pd.DataFrame, chosen: list[str]) 
             if st.button("Keep the changes", icon=":material/save:", key="manage-keep", disabled=not changed):
                 if name.strip() != row["name"]:
                     services.rename(plan, name)
-                    _can_undo("renaming it", partial(services.rename, plan, row["name"]))
+                    back, forth = (partial(services.rename, plan, n) for n in (row["name"], name))
+                    _can_undo("renaming it", back, forth)
                 if text.strip() != row["note"]:
                     services.note(plan, text)
                 st.rerun()
             if st.button("Clone", icon=":material/content_copy:", key="manage-clone"):
                 copy = services.clone(plan, services.free_name(row["name"], info))
-                _can_undo(f"cloning “{row['name']}”", partial(services.archive, copy.id))
+                back, forth = (partial(services.archive, copy.id, archived=a) for a in (True, False))
+                _can_undo(f"cloning “{row['name']}”", back, forth)
                 st.rerun()
             label, icon = ("Take back", "unarchive") if row["archived"] else ("Archive", "archive")
             if st.button(label, icon=f":material/{icon}:", key="manage-archive"):
-                services.archive(plan, archived=not row["archived"])
+                back, forth = (
+                    partial(services.archive, plan, archived=a) for a in (row["archived"], not row["archived"])
+                )
+                forth()
                 if not row["archived"]:
                     st.session_state["compare-drop"] = plan
                 done = "taking back" if row["archived"] else "archiving"
-                _can_undo(f"{done} “{row['name']}”", partial(services.archive, plan, archived=bool(row["archived"])))
+                _can_undo(f"{done} “{row['name']}”", back, forth)
                 st.rerun()
             query = {"scenario": plan, "dataset": f"{info.name} v{row['version']}"}
             st.page_link("views/plan.py", label="Open under Plan", icon=":material/tune:", query_params=query)
@@ -133,26 +138,28 @@ def _manage(info: services.DatasetInfo, known: pd.DataFrame, chosen: list[str]) 
         st.code(address.link("plan", **query), language=None)
 
 
-def _can_undo(what: str, how: partial[None]) -> None:
-    """Offer to take the last change back."""
-    st.session_state["compare-undo"] = (what, how)
+def _can_undo(what: str, back: partial[None], forth: partial[None]) -> None:
+    """Offer to take the last change back, and to make it again after that."""
+    st.session_state["compare-undo"] = (what, back, forth)
     st.session_state.pop("compare-redo", None)
 
 
 def _undo() -> None:
-    """The last change to a saved plan, to be taken back with one press."""
+    """The last change to a saved plan, taken back with one press and made again with another."""
     dropped = st.session_state.pop("compare-drop", None)
     if dropped is not None:
         kept = [i for i in st.session_state.get("compare-plans", []) if i != dropped]
         st.session_state["compare-plans"] = kept
-    offered = st.session_state.get("compare-undo")
-    if offered is None:
-        return
-    what, how = offered
-    if st.button(f"Undo {messages.plain(what)}", icon=":material/undo:", key="compare-undo-go"):
-        how()
-        st.session_state.pop("compare-undo")
-        st.rerun()
+    for this, other in (("undo", "redo"), ("redo", "undo")):
+        offered = st.session_state.get(f"compare-{this}")
+        if offered is None:
+            continue
+        what, back, forth = offered
+        label = f"{this.capitalize()} {messages.plain(what)}"
+        if st.button(label, icon=f":material/{this}:", key=f"compare-{this}-go"):
+            (back if this == "undo" else forth)()
+            st.session_state[f"compare-{other}"] = st.session_state.pop(f"compare-{this}")
+            st.rerun()
 
 
 # -- side by side ----------------------------------------------------------------------------------------------

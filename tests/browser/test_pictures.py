@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import pytest
 
 pytest.importorskip("playwright", reason="playwright is not installed: pip install -e '.[test]'")
+from tests.browser.views import VIEWS
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -17,16 +18,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.browser
 
-VIEWS = {
-    "start": "Start",
-    "data": "Data",
-    "models": "Models",
-    "plan": "Plan",
-    "compare": "Compare",
-    "delivery": "Delivery",
-    "campaign": "After the campaign",
-    "audiences": "Audiences",
-}
 TALLEST = 1_500
 
 
@@ -37,14 +28,14 @@ def test_every_view_shows_itself_in_both_themes(
     page = browsers.open(theme)
     seen = set()
     for view, title in VIEWS.items():
-        page.goto(f"{server.url}/{'' if view == 'start' else view}")
+        page.goto(f"{server.url}/{view}")
         page.get_by_role("heading", name=title, exact=True).wait_for()
         page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]')
         if view == "plan":
             page.get_by_role("tab", name="Certificate").wait_for(timeout=180_000)
         assert page.get_by_test_id("stException").count() == 0
         seen.add(page.evaluate("getComputedStyle(document.querySelector('[data-testid=stApp]')).backgroundColor"))
-        _picture(page, view, theme)
+        _picture(page, view or "start", theme)
     assert seen == {"rgb(255, 255, 255)" if theme == "light" else "rgb(18, 23, 28)"}
 
 
