@@ -384,8 +384,9 @@ class BoostedCounts(PairTrees):
 class HorizonCounts(BoostedCounts):
     """What is bought again by trees, what is new by HorizonBlend×HawkesPoisson: for logs of either kind.
 
-    Where nothing is met twice (or what was seen is forbidden) it ranks as the product does; where people buy again,
-    most of what they will buy are pairs that have met, and trees count those better than networks do.
+    Where what was seen is forbidden it ranks the items of a state as the product does, and expects less of a state the
+    more of its preference lies on what it has seen; where people buy again, most of what they will buy are pairs that
+    have met, and trees count those better than networks do.
 
     Parameters
     ----------
