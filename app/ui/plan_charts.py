@@ -49,7 +49,7 @@ def frontier(frame: pd.DataFrame, here: pd.DataFrame, landmarks: pd.DataFrame) -
                     marker={"size": 9, "symbol": markers.get(mode, "circle")},
                     hovertemplate=(
                         f"<b>{name}</b><br>minimum exposure %{{customdata[2]}} %<br>"
-                        "%{x:,.0f} items effectively reached<br>precision %{y:.4f}<extra></extra>"
+                        "%{x:,.0f} items in effect<br>precision %{y:.4f}<extra></extra>"
                     ),
                 )
             )
@@ -68,7 +68,7 @@ def frontier(frame: pd.DataFrame, here: pd.DataFrame, landmarks: pd.DataFrame) -
                     name=name,
                     mode="markers",
                     marker={"size": 11, "symbol": symbol, "color": colour},
-                    hovertemplate="<b>%{text}</b><br>%{x:,.0f} items reached<br>precision %{y:.4f}<extra></extra>",
+                    hovertemplate="<b>%{text}</b><br>%{x:,.0f} items in effect<br>precision %{y:.4f}<extra></extra>",
                 )
             )
     figure.add_trace(
@@ -83,7 +83,7 @@ def frontier(frame: pd.DataFrame, here: pd.DataFrame, landmarks: pd.DataFrame) -
                 "color": palette().second,
                 "line": {"color": palette().ink, "width": 1},
             },
-            hovertemplate="<b>this plan</b><br>%{x:,.0f} items reached<br>precision %{y:.4f}<extra></extra>",
+            hovertemplate="<b>this plan</b><br>%{x:,.0f} items in effect<br>precision %{y:.4f}<extra></extra>",
         )
     )
     figure.update_layout(clickmode="event+select")
@@ -104,7 +104,7 @@ def plans(frame: pd.DataFrame) -> go.Figure:
                 mode="markers",
                 marker={"size": 14, "symbol": SYMBOLS[i % 4], "color": palette().series[i % 7]},
                 hovertemplate=(
-                    f"<b>{row.name}</b><br>%{{x:,.0f}} items reached<br>precision %{{y:.4f}}<extra></extra>"
+                    f"<b>{row.name}</b><br>%{{x:,.0f}} items in effect<br>precision %{{y:.4f}}<extra></extra>"
                 ),
             )
         )

@@ -87,7 +87,7 @@ def _official(source: str) -> services.ImportRequest | None:
             "product_id": "single products (68,509)",
         }
         level = st.selectbox("Items are", list(kinds), format_func=kinds.__getitem__, key="add-level")
-        st.caption("1.47 million purchases of 2,469 households in 2017. For research and education.")
+        st.caption("A year of 2,469 households, 1.24 million purchases by product type. For research and education.")
         return services.ImportRequest(source, source, options={"level": level})
     if source == "shop":
         cells = st.columns(4)

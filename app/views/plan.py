@@ -32,7 +32,7 @@ def page() -> None:
     request = None
     with controls, messages.guard(services.Problem, "read the promises"):
         _saved(info)
-        history.buttons()
+        steps = st.container()
         request = promises.sliders(models)
         save = st.container()
     if request is None:
@@ -41,6 +41,8 @@ def page() -> None:
         with messages.guard(services.Problem, "read the promises"):
             request = more_rules.area(promises.table(request))
             history.remember(request)
+            with steps:  # above, but of what is remembered now
+                history.buttons()
         result = _result(request)
     history.keep_link(request, result)
     with save, messages.guard(services.Problem, "save the plan"):

@@ -111,7 +111,7 @@ def headline(result: services.PlanResult) -> None:
         (
             "Precision",
             messages.decimal(result.online.precision),
-            f"{messages.count(result.online.item_perplexity)} items reached",
+            f"{messages.count(result.online.item_perplexity)} items effectively reached",
             "Interactions that happened per delivery, in the test window; below it, the effective number of items "
             "reached (perplexity).",
         ),
@@ -139,7 +139,9 @@ def preview(before: services.PlanResult, seen: services.PlanPreview | None) -> N
         border=True,
         help="Below it, against the plan before.",
     )
-    cells[1].metric("Items reached, about", messages.count(seen.item_perplexity), border=True, help="Perplexity")
+    cells[1].metric(
+        "Items effectively reached, about", messages.count(seen.item_perplexity), border=True, help="Perplexity"
+    )
     moved = abs(seen.delivered - before.items["planned_delivered"].to_numpy()).sum() / 2
     cells[2].metric("Deliveries that move, about", messages.count(moved), border=True, help="From one item to another")
 
@@ -268,7 +270,7 @@ def _costs(result: services.PlanResult) -> None:
 def _story(result: services.PlanResult, dear: pd.DataFrame) -> None:
     """Why one item costs what it costs, and at whose expense."""
     if result.made is None:
-        st.caption("Compute this plan again to see for each item who gave way to it.")
+        st.caption("Press **Compute again** above to see for each item who gave way to it.")
         return
     titles = dict(zip(dear["item_id"], dear["title"], strict=True))
     chosen = st.selectbox(
@@ -294,7 +296,10 @@ def _who_loses(result: services.PlanResult) -> None:
     """Which items give places up, and how what is given up falls on the users."""
     losers, items = result.losers, result.items
     if losers is None or items["free"].isna().any():
-        st.info("This plan was saved before that was kept: compute it again to see who loses.", icon=":material/info:")
+        st.info(
+            "Saved plans of the command line do not keep this: press **Compute again** above to see who loses.",
+            icon=":material/info:",
+        )
         return
     lost = (items["free"] - items["planned_delivered"]).clip(lower=0)
     items = items.assign(lost=lost).sort_values(["lost", "item_id"], ascending=[False, True])

@@ -150,7 +150,11 @@ def _plans() -> None:
         online = scenario.metrics.get("online", {})
         with st.container(border=True, gap="small"):
             st.markdown(f":material/bookmark: **{messages.plain(scenario.name)}**")
-            kept = "all promises kept" if scenario.certificate.get("feasible") else "some promises not kept"
+            kept = (
+                "all promises kept in the plan"
+                if scenario.certificate.get("feasible")
+                else "some promises not kept in the plan"
+            )
             st.caption(
                 f"{messages.plain(scenario.dataset)} v{scenario.dataset_version} · "
                 f"{messages.plain(services.model_name(scenario.model_id))} · {kept} · precision "

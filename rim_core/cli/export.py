@@ -82,6 +82,8 @@ def export(
         raise click.UsageError(
             f"--country-code goes with --format {' or '.join(LAYOUTS)}: {form} has no phone numbers."
         )
+    if to is not None and not to.absolute().parent.exists():
+        raise DataError(f"There is no folder {to.absolute().parent}: make it first, or choose another with --to.")
     with out.workspace() as workspace:
         scenario = workspace.scenario(plan)
         chosen = tuple(_item(workspace, scenario, item) for item in items) or None

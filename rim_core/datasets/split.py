@@ -134,28 +134,12 @@ def split_by_time(
     SplitError
         A window lies outside the data, or nothing is left to train on or to test.
     """
-    h = _microseconds(horizon)
-    if h <= 0:
-        raise SplitError("The horizon must be longer than zero: give one such as '14D'.")
-    if calibration < 1:
-        raise SplitError("At least one calibration window is needed: prices are found on it.")
-    if calibration_start is not None and calibration > 1:
-        raise SplitError("calibration_start places one calibration window: leave calibration at 1.")
     _check_types(log, target_types)
     if train_start is not None:
         log = _since(log, _instant(train_start))
     times = log.arrays.time
     first, last = int(times.min()), int(times.max())
-    t_test = last + 1 - h if start is None else _instant(start)
-    t_calibration = t_test - calibration * h if calibration_start is None else _instant(calibration_start)
-    if t_calibration <= first or t_test > last:
-        raise SplitError(
-            f"The log spans {_date(first)} to {_date(last)}: {calibration} calibration window(s) of "
-            f"{pd.Timedelta(h, 'us')} before {_date(t_test)} leave nothing to train on or to test. "
-            "Choose a shorter horizon or another start."
-        )
-    if calibration_start is not None and t_calibration + h > t_test:
-        raise SplitError("The calibration window overlaps the test window: start it at least one horizon earlier.")
+    h, t_calibration, t_test = windows_by_time(first, last, horizon, start, calibration, calibration_start)
 
     def window(begin: int, items: np.ndarray, sampling: Sampling = states) -> UserStates:
         known = np.unique(log.arrays.user[times < begin]).astype(np.int32)
@@ -202,6 +186,46 @@ def split_by_time(
         {**config, "refit": True},
     )
     return replace(split, later=later)
+
+
+def windows_by_time(
+    first: int,
+    last: int,
+    horizon: str | pd.Timedelta = "14D",
+    start: str | pd.Timestamp | None = None,
+    calibration: int = 1,
+    calibration_start: str | pd.Timestamp | None = None,
+) -> tuple[int, int, int]:
+    """Where the windows of :func:`split_by_time` lie in a log from ``first`` to ``last``.
+
+    Returns
+    -------
+    (horizon, begin of the first calibration window, begin of the test window) in microseconds.
+
+    Raises
+    ------
+    SplitError
+        What was asked for is no time, or leaves nothing to train on or to test.
+    """
+    h = _microseconds(horizon)
+    if h <= 0:
+        raise SplitError("The horizon must be longer than zero: give one such as '14D'.")
+    if calibration < 1:
+        raise SplitError("At least one calibration window is needed: prices are found on it.")
+    if calibration_start is not None and calibration > 1:
+        raise SplitError("calibration_start places one calibration window: leave calibration at 1.")
+    t_test = last + 1 - h if start is None else _instant(start)
+    t_calibration = t_test - calibration * h if calibration_start is None else _instant(calibration_start)
+    if t_calibration <= first or t_test > last:
+        windows = "a calibration window" if calibration == 1 else f"{calibration} calibration windows"
+        raise SplitError(
+            f"The log spans {_date(first)} to {_date(last)}: {windows} of {_in_words(h)} before {_date(t_test)} "
+            f"leave{'s' if calibration == 1 else ''} nothing to train on or to test. "
+            "Choose a shorter horizon or another start."
+        )
+    if calibration_start is not None and t_calibration + h > t_test:
+        raise SplitError("The calibration window overlaps the test window: start it at least one horizon earlier.")
+    return h, t_calibration, t_test
 
 
 def split_by_user(
@@ -441,6 +465,11 @@ def _length(delta: str | pd.Timedelta) -> pd.Timedelta:
 
 def _microseconds(delta: str | pd.Timedelta) -> int:
     return int(_length(delta) // pd.Timedelta(1, "us"))
+
+
+def _in_words(h: int) -> str:
+    """A length of time without what is zero."""
+    return str(pd.Timedelta(h, "us")).removesuffix(" 00:00:00").replace("1 days", "1 day")
 
 
 def _instant(when: str | pd.Timestamp) -> int:

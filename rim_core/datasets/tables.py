@@ -104,8 +104,7 @@ class Columns:
             ]
             raise FormatError(
                 f"Column mapping: {'; '.join(problems)}. The file has {_listed(names)}: say which is which, "
-                f"for example columns={{'{missing[0] if missing else VALUE}': '{names[-1][:40]}'}}, "
-                "or --column on the command line."
+                f"{_example(missing, [n for n in names if n not in mapping.values()])}."
             )
         values: dict[str, object] = {}
         for key, value in mapping.items():
@@ -118,6 +117,12 @@ class Columns:
         """Every column of the file that is read, once."""
         single = (self.user_id, self.item_id, self.timestamp, self.value, self.event_type, self.title)
         return tuple(dict.fromkeys(c for c in (*single, *self.item_features, *self.user_features) if c is not None))
+
+
+def _example(missing: Sequence[str], free: Sequence[str]) -> str:
+    """How to write a mapping, of what is missing and of columns that are not mapped yet."""
+    role, column = (missing or [VALUE])[0], (free or ["price"])[0][:40]
+    return f"for example --column {role}={column}, or columns={{'{role}': '{column}'}} in Python"
 
 
 def _listed(names: Sequence[str]) -> str:

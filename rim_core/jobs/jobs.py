@@ -19,6 +19,7 @@ from rim_core.jobs.folder import JobFolder
 from rim_core.jobs.job import UNFINISHED, Job
 from rim_core.jobs.naming import Settings, model_config
 from rim_core.jobs.spec import TrainingResult, TrainingSpec
+from rim_core.jobs.splits import check_split
 from rim_core.models import Model
 from rim_core.storage.files import new_id
 
@@ -97,13 +98,14 @@ class Jobs:
 
         Raises
         ------
-        NotFoundError, ModelError, StorageError
+        NotFoundError, ModelError, SplitError, StorageError
         """
         if not models:
             raise ModelError("No model was named: give at least one, such as GRU×HawkesPoisson.")
         configs = [dict(m) if not isinstance(m, str) else model_config(m, settings) for m in models]
         configs = [c for i, c in enumerate(configs) if c not in configs[:i]]
         info = self.workspace.dataset(dataset, version)
+        check_split(info, split)
         names = tuple(Model.from_config(c).name for c in configs)
         spec = TrainingSpec(info.label, dict(split), names, tuple(configs), dict(facts or {}), self.threads)
         folder = JobFolder(self.workspace.jobs_folder / new_id("job"))

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
-from rim_core.datasets.split import split_by_time, split_by_user, split_from_config, split_preset
+from rim_core.datasets.split import split_by_time, split_by_user, split_from_config, split_preset, windows_by_time
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from rim_core.datasets.log import EventLog
     from rim_core.datasets.split import Split
+    from rim_core.storage import DatasetInfo
 
 PRESETS = ("ml-1m", "yoochoose", "netflix")
 
@@ -40,3 +42,18 @@ def make_split(log: EventLog, config: Mapping[str, Any]) -> Split:
     if "refit" in options:
         return split_from_config(log, dict(config))
     return split_by_user(log, **options) if by == "user" else split_by_time(log, **options)
+
+
+def check_split(info: DatasetInfo, config: Mapping[str, Any]) -> None:
+    """Refuse, before a worker starts, windows by time that do not lie in the log.
+
+    Raises
+    ------
+    SplitError
+        See :func:`~rim_core.datasets.split.windows_by_time`.
+    """
+    if config.get("preset") is not None or config.get("by", "time") != "time" or config.get("train_start"):
+        return
+    asked = {k: config[k] for k in ("horizon", "start", "calibration", "calibration_start") if k in config}
+    first, last = (int(t.replace(tzinfo=UTC).timestamp() * 1e6) for t in (info.first, info.last))
+    windows_by_time(first, last, **asked)
