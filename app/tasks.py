@@ -17,6 +17,10 @@ from typing import Any, Literal, Protocol
 
 log = logging.getLogger(__name__)
 
+LEFT = 180.0
+"""Seconds after which a wish that no page looks at counts as left: its window was closed. Pages in the background look
+once a minute."""
+
 State = Literal["waiting", "running", "done", "failed", "dropped"]
 
 
@@ -53,18 +57,20 @@ class Task:
     error : Exception or None
         When failed.
     seconds : float
-        Since it was started, or how long it took.
+        Since it was asked for or, once it runs, since it was started; at last how long it took.
     over : Event
         Set when it is settled.
     """
 
     key: str
     state: State = "waiting"
-    stage: str = "waiting for its turn"
+    stage: str = "waiting for other plans and imports to end"
     share: float = 0.0
     early: Any = None
     result: Any = None
     error: Exception | None = None
+    asked: float = field(default_factory=time.monotonic)
+    looked_at: float = field(default_factory=time.monotonic)
     started: float | None = None
     ended: float | None = None
     stop: bool = False
@@ -78,9 +84,7 @@ class Task:
 
     @property
     def seconds(self) -> float:
-        if self.started is None:
-            return 0.0
-        return (self.ended or time.monotonic()) - self.started
+        return (self.ended or time.monotonic()) - (self.started or self.asked)
 
 
 class Tasks:
@@ -117,6 +121,7 @@ class Tasks:
             else:
                 fresh = False
             self._tasks.move_to_end(key)
+            task.looked_at = time.monotonic()
             if wish is not None:
                 for other in self._tasks.values():
                     other.wanted_by.discard(wish)
@@ -130,7 +135,10 @@ class Tasks:
     def find(self, key: str) -> Task | None:
         """The task of ``key`` if it was ever asked for and is still kept."""
         with self._lock:
-            return self._tasks.get(key)
+            task = self._tasks.get(key)
+            if task is not None:
+                task.looked_at = time.monotonic()
+            return task
 
     def drop(self, key: str) -> None:
         """Stop the work of ``key`` at its next report, and forget what it has come to."""
@@ -152,7 +160,8 @@ class Tasks:
     def _run(self, task: Task, work: Callable[[Report], Any], droppable: bool) -> None:
         def report(stage: str, share: float, early: Any = None) -> None:
             with self._lock:
-                if task.stop or (droppable and not task.wanted_by):
+                alone = time.monotonic() - task.looked_at > LEFT
+                if task.stop or (droppable and (alone or not task.wanted_by)):
                     raise Dropped
             task.stage, task.share = stage, min(max(share, 0.0), 1.0)
             if early is not None:
