@@ -261,11 +261,9 @@ def _number(row: dict[str, str], name: str) -> float | None:
 
 
 def rules_table(rules: Iterable[ItemRule] | Iterable[PairRule], catalogue: pd.DataFrame) -> pd.DataFrame:
-    """Rules as rows for people: what they say, and the title of the item."""
-    frame = pd.DataFrame([asdict(rule) for rule in rules])
-    if len(frame):
-        frame.insert(len(frame.columns), "title", frame["item"].map(catalogue["title"].astype(str)))
-    return frame
+    """Rules (at least one) as rows for people: what they say, the item's id as item_id, and its title."""
+    frame = pd.DataFrame([asdict(rule) for rule in rules]).rename(columns={"item": "item_id"})
+    return frame.assign(title=frame["item_id"].map(catalogue["title"].astype(str)).fillna(frame["item_id"]))
 
 
 def rules_to_csv(rules: Iterable[ItemRule] | Iterable[PairRule]) -> bytes:

@@ -73,7 +73,7 @@ def _items(rules: services.Rules, model_id: str) -> None:
     else:
         columns = {
             "title": Column("Item"),
-            "item": Column("Id"),
+            "item_id": Column("Id"),
             "start": Column("From", help="UTC; user-states at or after it"),
             "end": Column("Until", help="UTC; user-states before it"),
             "value": Column("Value", "decimal", "Of one interaction; 1 where none is given"),
@@ -91,8 +91,9 @@ def _items(rules: services.Rules, model_id: str) -> None:
     caption = (
         "One row an item, with a header: item and any of start, end, value, cost. A row replaces the item's one before."
     )
-    _exchange("items", caption, "item,start,end,value,cost\nCOFFEE,2024-03-01,,2.5,0.10", take, None)
-    _away("items", services.rules_to_csv(rules.items), bool(rules.items), replace(rules, items=()))
+    with st.container(horizontal=True):
+        _exchange("items", caption, "item,start,end,value,cost\nCOFFEE,2024-03-01,,2.5,0.10", take, None)
+        _away("items", services.rules_to_csv(rules.items), bool(rules.items), replace(rules, items=()))
 
 
 def _pairs(rules: services.Rules, model_id: str) -> None:
@@ -104,7 +105,7 @@ def _pairs(rules: services.Rules, model_id: str) -> None:
             "contacted about it already."
         )
     else:
-        columns = {"said": Column("Rule"), "user": Column("User"), "title": Column("Item"), "item": Column("Id")}
+        columns = {"said": Column("Rule"), "user": Column("User"), "title": Column("Item"), "item_id": Column("Id")}
         frame = services.rules_table(rules.pairs, catalogue)
         frame["said"] = frame["rule"].map(services.PAIR_RULES)
         tables.paged(frame, columns, "rules-pairs", search=("user", "title"))
@@ -121,8 +122,9 @@ def _pairs(rules: services.Rules, model_id: str) -> None:
         st.selectbox("These users", list(PAIR_WORDS), key="rules-pairs-rule", help="For rows without a rule column.")
 
     caption = "One row a pair: user and item. A header, and a third column with the rule, are welcome."
-    _exchange("pairs", caption, "user,item\n1042,COFFEE", take, which)
-    _away("pairs", services.rules_to_csv(rules.pairs), bool(rules.pairs), replace(rules, pairs=()))
+    with st.container(horizontal=True):
+        _exchange("pairs", caption, "user,item\n1042,COFFEE", take, which)
+        _away("pairs", services.rules_to_csv(rules.pairs), bool(rules.pairs), replace(rules, pairs=()))
 
 
 def _exchange(
@@ -154,12 +156,11 @@ def _exchange(
 
 def _away(key: str, file: bytes, some: bool, without: services.Rules) -> None:
     """The rows as a file, and a way to drop them."""
-    with st.container(horizontal=True):
-        st.download_button(
-            "Download as CSV", file, f"{key}.csv", "text/csv", on_click="ignore", icon=":material/download:",
-            key=f"rules-{key}-download", disabled=not some,
-        )  # fmt: skip
-        st.button(
-            "Clear", icon=":material/delete_sweep:", key=f"rules-{key}-clear", disabled=not some,
-            on_click=_keep, args=(without,),
-        )  # fmt: skip
+    st.download_button(
+        "Download as CSV", file, f"{key}.csv", "text/csv", on_click="ignore", icon=":material/download:",
+        key=f"rules-{key}-download", disabled=not some,
+    )  # fmt: skip
+    st.button(
+        "Clear", icon=":material/delete_sweep:", key=f"rules-{key}-clear", disabled=not some,
+        on_click=_keep, args=(without,),
+    )  # fmt: skip
