@@ -32,6 +32,9 @@ from websockets.asyncio.client import ClientConnection, connect
 ROOT = Path(__file__).resolve().parents[1]
 VIEWS = ("", "data", "models", "plan", "compare", "delivery", "campaign", "audiences")
 PATIENCE = 300.0
+OVER = (ForwardMsg.FINISHED_SUCCESSFULLY, ForwardMsg.FINISHED_FRAGMENT_RUN_SUCCESSFULLY)
+"""Ends of a run. Runs follow each other, and the word that a page was done is not sent when a part of it runs at once
+after it: the end of the part says it too."""
 
 
 class Session:
@@ -41,7 +44,7 @@ class Session:
         self.port, self.page = port, page
         self.widgets: dict[str, float] = {}
         self.ranges: dict[str, tuple[float, float, float]] = {}
-        self.done = asyncio.Event()
+        self.begun, self.done = False, asyncio.Event()
         self.socket: ClientConnection | None = None
         self.page_hash = self.address = ""
         self.timers: dict[str, tuple[float, asyncio.Task[None]]] = {}
@@ -77,6 +80,7 @@ class Session:
         if fragment:
             message.rerun_script.fragment_id, message.rerun_script.is_auto_rerun = fragment, True
         else:
+            self.begun = False
             self.done.clear()
         if page_name:
             message.rerun_script.page_name = page_name
@@ -96,7 +100,7 @@ class Session:
             message.ParseFromString(raw if isinstance(raw, bytes) else raw.encode())
             kind = message.WhichOneof("type")
             if kind == "navigation":
-                self.page_hash = message.navigation.page_script_hash
+                self.page_hash, self.begun = message.navigation.page_script_hash, True
             elif kind == "page_info_changed":
                 self.address = message.page_info_changed.query_string
             elif kind == "auto_rerun":
@@ -110,7 +114,7 @@ class Session:
                     said = slider.value if slider.set_value else [self.widgets.get(slider.id, slider.default[0])]
                     self.widgets[slider.id] = float(said[0])
                     self.ranges[slider.id] = (slider.min, slider.max, slider.step)
-            elif kind == "script_finished" and message.script_finished == ForwardMsg.FINISHED_SUCCESSFULLY:
+            elif kind == "script_finished" and self.begun and message.script_finished in OVER:
                 self.done.set()
 
     def _look_again(self, fragment: str, interval: float) -> None:
