@@ -15,9 +15,11 @@ from rows import AFFINITIES, SHARED, parser_of, run, shown, table_of, written
 
 import rim_core as rim
 
+PRODUCTS = ("GRU×HawkesPoisson", "HorizonBlend×HawkesPoisson")
+
 
 def main(arguments: list[str] | None = None) -> int:
-    options = parser_of(__doc__, AFFINITIES).parse_args(arguments)
+    options = parser_of(__doc__, [*AFFINITIES, *PRODUCTS]).parse_args(arguments)
     if not (SHARED / "ml-100k").exists():
         print(f"ml-100k is not at {SHARED}: set RIM_SHARED_DATA to the folder that holds it.")
         return 0

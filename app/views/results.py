@@ -111,7 +111,7 @@ def headline(result: services.PlanResult) -> None:
         (
             "Precision",
             messages.decimal(result.online.precision),
-            f"{messages.count(result.online.item_perplexity)} items effectively reached",
+            f"{messages.count(result.online.item_perplexity)} items in effect",
             "Interactions that happened per delivery, in the test window; below it, the effective number of items "
             "reached (perplexity).",
         ),
@@ -139,9 +139,7 @@ def preview(before: services.PlanResult, seen: services.PlanPreview | None) -> N
         border=True,
         help="Below it, against the plan before.",
     )
-    cells[1].metric(
-        "Items effectively reached, about", messages.count(seen.item_perplexity), border=True, help="Perplexity"
-    )
+    cells[1].metric("Items in effect, about", messages.count(seen.item_perplexity), border=True, help="Perplexity")
     moved = abs(seen.delivered - before.items["planned_delivered"].to_numpy()).sum() / 2
     cells[2].metric("Deliveries that move, about", messages.count(moved), border=True, help="From one item to another")
 

@@ -42,7 +42,7 @@ def deliver(out: Output, plan: str) -> None:
     text = [
         f"{scenario.name} ({scenario.id}), {source.info.name} on {m:,} test states and {n:,} items:",
         f"{delivered.delivered:,} deliveries, {online['expected']:,.1f} interactions expected, {online['hits']:,.0f} "
-        f"happened: precision {online['precision']:.5f}, {online['item_perplexity']:,.0f} items effectively reached.",
+        f"happened: precision {online['precision']:.5f}, {online['item_perplexity']:,.0f} items in effect.",
         f"{counts.get('kept', 0):,} of {n:,} items are within their promise, {counts.get('short', 0):,} short, "
         f"{counts.get('over', 0):,} over.",
     ]
