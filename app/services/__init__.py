@@ -75,9 +75,7 @@ from app.services.planning import (
     item_story,
     plan_size,
     promised_places,
-    request_of,
     request_plan,
-    stored_plan,
     warm_up,
 )
 from app.services.promise_table import (
@@ -128,6 +126,7 @@ from app.services.start import (
     loaded,
     start_demo,
 )
+from app.services.stored import request_of, stored_plan
 from app.services.training import (
     EFFORTS,
     active_jobs,

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import pandas as pd
 
 from app.services.owner import change, tasks, told, workspace
-from app.services.planning import free_of, model_of, plan_size, request_of, scaled, scores_of
+from app.services.planning import free_of, model_of, plan_size, scaled, scores_of
 from app.services.requests import PlanRequest
+from app.services.stored import request_of
 from app.tasks import Report
 from rim_core.planning import frontier
 

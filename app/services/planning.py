@@ -1,4 +1,4 @@
-"""Plans: made in a thread while the page stays alive, and read again as they were saved."""
+"""Plans: made in a thread while the page stays alive."""
 
 from __future__ import annotations
 
@@ -322,7 +322,7 @@ def _make_plan(request: PlanRequest, report: Report, after: PlanResult | None) -
     free = free_of(opened, request.model_id, request.capacity, request.rules)
     report("measuring", 0.95)
     total, squares, users = user_moments(delivered.matrix, split.test.user)
-    items = _items(request, plan.promises, delivered.exposure, spread(total, squares, users), split)
+    items = plan_items(request, plan.promises, delivered.exposure, spread(total, squares, users), split)
     items["free"] = free.exposure
     cost = 1 - plan.certificate.objective / free.objective if free.objective > 0 else 0.0
     return PlanResult(
@@ -417,7 +417,7 @@ def _losers(free: np.ndarray, planned: np.ndarray) -> Losers:
     )
 
 
-def _items(
+def plan_items(
     request: PlanRequest, promises: pd.DataFrame, online: np.ndarray, deviation: np.ndarray, split: Split
 ) -> pd.DataFrame:
     """Every item: what it costs, what it got of what it was promised, and what another window would bring."""
@@ -442,99 +442,6 @@ def _items(
         [frame["online_minimum"] <= 0, frame["chance"] < 0.5, frame["cost"] > 0], ["", "unlikely", "takes"], "likely"
     )
     return frame
-
-
-def stored_plan(request: PlanRequest) -> PlanResult | None:
-    """The plan of a request as it was saved and delivered last, if it was: shown at once, nothing is computed."""
-    opened = workspace()
-    info = model_of(opened, request.model_id)
-    for scenario in opened.scenarios(info.dataset, archived=True):
-        if scenario.model_id == request.model_id and "online" in scenario.metrics and request_of(scenario) == request:
-            return stored(scenario)
-    return None
-
-
-def request_of(scenario: Scenario) -> PlanRequest | None:
-    """The request a saved plan came from; None when it makes promises that this dashboard cannot show."""
-    return _request_of(workspace(), scenario.id)
-
-
-@lru_cache(maxsize=256)
-def _request_of(opened: Workspace, scenario_id: str) -> PlanRequest | None:
-    scenario = opened.scenario(scenario_id)
-    listed = any(isinstance(v, list) for v in scenario.constraints.values())
-    return PlanRequest.of(scenario, opened.scenario_items(scenario_id)["item_id"] if listed else None)
-
-
-def stored(scenario: Scenario) -> PlanResult | None:
-    """A plan as it was saved; None when it makes promises that this dashboard cannot show."""
-    return _stored(workspace(), scenario.id, scenario.updated_at.isoformat())
-
-
-@lru_cache(maxsize=24)
-def _stored(opened: Workspace, scenario_id: str, updated: str) -> PlanResult | None:
-    scenario = opened.scenario(scenario_id)
-    request = _request_of(opened, scenario_id)
-    if request is None or "online" not in scenario.metrics:
-        return None
-    split = split_of(opened, scenario.model_id)
-    promises = opened.scenario_items(scenario_id)
-    got = opened.delivered_by_item(scenario_id, "test").set_index("item_id")
-    online = got["delivered"].reindex(promises["item_id"]).fillna(0).to_numpy(np.int64)
-    deviation = _stored_spread(opened, scenario_id, promises["item_id"], len(np.unique(split.test.user)))
-    items = _items(request, promises, online, deviation, split)
-    kept = scenario.metrics.get("promises", {})
-    if len(kept.get("free", ())) == len(items):
-        items["free"] = kept["free"]
-    return PlanResult(
-        request=request,
-        certificate=Certificate(**scenario.certificate),
-        counts=bool(got["expected"].notna().all()),
-        online=Evaluation(**scenario.metrics["online"]),
-        items=items,
-        states=len(split.calibration),
-        cost_of_promises=kept.get("cost"),
-        losers=_stored_losers(kept.get("losers")),
-        problems=tuple(kept.get("problems", ())),
-        saved=scenario,
-    )
-
-
-def _stored_spread(opened: Workspace, scenario_id: str, item_ids: pd.Series, users: int) -> np.ndarray:
-    """Of what was delivered to the test states, from the pairs that were kept."""
-    rows = opened.query(
-        """SELECT item_id, sum(c), sum(c * c) FROM
-             (SELECT item_id, user_id, count(*) AS c FROM scenario_pairs WHERE scenario = ? AND part = 'test'
-              GROUP BY item_id, user_id) GROUP BY item_id""",
-        [scenario_id],
-    )
-    found = pd.DataFrame(rows, columns=["item_id", "total", "squares"]).set_index("item_id").reindex(item_ids).fillna(0)
-    return spread(found["total"].to_numpy(float), found["squares"].to_numpy(float), users)
-
-
-def _stored_losers(found: dict[str, object] | None) -> Losers | None:
-    if not found:
-        return None
-    users = pd.DataFrame({"low": LOSSES[:-1], "high": LOSSES[1:], "states": found["states"]})
-    return Losers(users, float(str(found["worse"])), float(str(found["worst_tenth"])))
-
-
-def kept_of(result: PlanResult) -> dict[str, object]:
-    """What a saved plan keeps beside the engine's own figures: what was asked for, and who pays."""
-    losers = result.losers
-    return {
-        "request": result.request.to_dict(),
-        "cost": result.cost_of_promises,
-        "problems": list(result.problems),
-        "free": [] if result.items["free"].isna().any() else [int(v) for v in result.items["free"]],
-        "losers": None
-        if losers is None
-        else {
-            "states": [int(v) for v in losers.users["states"]],
-            "worse": losers.worse,
-            "worst_tenth": losers.worst_tenth,
-        },
-    }
 
 
 def items_of(results: Sequence[PlanResult]) -> pd.DataFrame:

@@ -10,8 +10,9 @@ import pandas as pd
 
 from app.services.data import describe_split
 from app.services.owner import change, workspace
-from app.services.planning import PlanResult, catalogue_of, items_of, kept_of, request_of, stored
+from app.services.planning import PlanResult, catalogue_of, items_of
 from app.services.requests import PlanRequest, constraints
+from app.services.stored import kept_of, request_of, stored
 from rim_core.audiences import plan_pairs
 from rim_core.errors import ConstraintError, RimError
 from rim_core.storage import DatasetInfo, Scenario

@@ -8,7 +8,8 @@ from typing import Any
 import pandas as pd
 
 from app.services.owner import change, tasks, told, trainings, workspace
-from app.services.planning import PlanResult, stored
+from app.services.planning import PlanResult
+from app.services.stored import stored
 from app.services.training import jobs, models
 from app.tasks import Report
 from rim_core.cli import demo

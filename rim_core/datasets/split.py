@@ -65,11 +65,6 @@ class Split:
         """Length of the target window in seconds."""
         return self.test.horizon_seconds
 
-    @property
-    def trains_on_calibration_window(self) -> bool:
-        """Whether weights saw the calibration window (only in the paper's user split)."""
-        return self.config.get("by") == "user"
-
     def summary(self) -> pd.DataFrame:
         """Table S1: states, users, events and target events of each part."""
         parts = {"train": self.train, "labelled": self.labelled, "calibration": self.calibration, "test": self.test}

@@ -92,16 +92,6 @@ class CountTrees:
         ]
         return np.concatenate(parts)
 
-    def importance(self) -> dict[str, float]:
-        """Share of every feature in the gain, largest first."""
-        if not self.text:
-            return {}
-        import lightgbm
-
-        gain = lightgbm.Booster(model_str=self.text).feature_importance("gain")
-        share = gain / max(gain.sum(), 1e-300)
-        return {self.names[i]: float(share[i]) for i in np.argsort(-share)}
-
     def to_arrays(self, name: str) -> dict[str, np.ndarray]:
         """Text as bytes and the constant, for an artifact."""
         return {
