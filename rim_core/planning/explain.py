@@ -11,9 +11,10 @@ import pandas as pd
 from rim_core.errors import ScoreError
 from rim_core.evaluation.ranking import item_rec
 from rim_core.planning.groups import columns_of
+from rim_core.planning.hessian import Hessian
 from rim_core.planning.newton import Level
 from rim_core.planning.passes import draw
-from rim_core.planning.smoothing import Bounded, Hessian, SmoothedDual
+from rim_core.planning.smoothing import Bounded, SmoothedDual
 
 if TYPE_CHECKING:
     from rim_core.planning.plan import Plan
