@@ -15,19 +15,15 @@ if TYPE_CHECKING:
 HASHES_AT_ONCE = 8_000_000
 
 
-def times_rise(connection: duckdb.DuckDBPyConnection, events: str, *, ties: bool = False) -> bool:
-    """Whether every row of a relation is later than the one before it (``ties``: or at the same time).
-
-    Streamed, up to the first that is not.
-    """
-    least = 0 if ties else 1
+def times_rise(connection: duckdb.DuckDBPyConnection, events: str) -> bool:
+    """Whether every row of a relation is later than the one before it; streamed, up to the first that is not."""
     last = None
     stream = connection.execute(f"SELECT epoch_us({TIME}) FROM {events}").to_arrow_reader(ROWS_AT_ONCE)
     for batch in stream:
         times = batch.column(0).to_numpy()
         if len(times) == 0:
             continue
-        if (last is not None and times[0] < last + least) or (times[1:] < times[:-1] + least).any():
+        if (last is not None and times[0] <= last) or (times[1:] <= times[:-1]).any():
             return False
         last = times[-1]
     return True

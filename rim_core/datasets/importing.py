@@ -9,9 +9,12 @@ How to import into tables of your own (a workspace does this)::
         connection.execute("INSERT INTO users  SELECT 7, * FROM staged_users")
         # report.to_dict() is JSON-able
 
-``staged_import`` begins a transaction and commits it when the block ends; whatever goes wrong inside, in the
-file or in the block, the database is exactly as it was and the error propagates. Inside an open transaction
-call :func:`stage_events` instead (roll back yourself when it raises) and :func:`drop_staged` when done.
+``staged_import`` runs the block in a transaction and commits it when the block ends; whatever goes wrong, in the
+file or in the block, the database is exactly as it was and the error propagates. To begin and end the transaction
+yourself call :func:`stage_events` before it, and :func:`drop_staged` when done or when it raises.
+
+Nothing but temporary tables is touched while a source is read, so that needs no transaction, and better has none: what
+an open transaction has written is scanned by one thread only.
 
 Staged are three temporary tables of the connection:
 
@@ -38,6 +41,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import tempfile
 import time as clock
 from abc import ABC, abstractmethod
@@ -143,25 +147,29 @@ def staged_import(
     duplicates: Duplicates = "reject",
     now: datetime | None = None,
 ) -> Iterator[ImportReport]:
-    """A transaction around :func:`stage_events` and the block: all of it or nothing.
+    """:func:`stage_events`, and a transaction around the block: all of it or nothing.
 
     Raises
     ------
     DataError
         See :func:`stage_events`. The database is as it was.
     """
-    connection.execute("BEGIN TRANSACTION")
     report: ImportReport | None = None
     try:
         report = stage_events(connection, reader, rejects_file=rejects_file, duplicates=duplicates, now=now)
-        yield report
-        drop_staged(connection)
-        connection.execute("COMMIT")
+        connection.execute("BEGIN TRANSACTION")
+        try:
+            yield report
+            connection.execute("COMMIT")
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
     except BaseException:
-        connection.execute("ROLLBACK")
         if report is not None and report.rejects_file is not None:
             report.rejects_file.unlink(missing_ok=True)
         raise
+    finally:
+        drop_staged(connection)
 
 
 def stage_events(
@@ -172,7 +180,7 @@ def stage_events(
     duplicates: Duplicates = "reject",
     now: datetime | None = None,
 ) -> ImportReport:
-    """Read and validate a source into the three staged tables of the caller's transaction.
+    """Read and validate a source into the three staged tables of the connection.
 
     Parameters
     ----------
@@ -268,11 +276,12 @@ def _reject_faulty(connection: duckdb.DuckDBPyConnection, staged: Staged, first:
     Rows are converted first and the faulty ones taken out afterwards: a filter on the way in would make DuckDB
     compute every conversion twice.
     """
-    reasons = _reasons(staged, now)
-    suspect = " OR ".join(["user_id < '!' OR item_id < '!'", *(test for test, _ in reasons if "regexp" not in test)])
-    cases = " ".join(f"WHEN {test} THEN {literal(reason.value)}" for test, reason in reasons)
+    instant = literal(now.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")) + "::TIMESTAMP"
+    cases = " ".join(f"WHEN {test} THEN {literal(reason.value)}" for test, reason in _reasons(staged, instant))
+    suspects = " UNION ".join(f"SELECT rowid FROM {ROWS} WHERE {test}" for test in _suspicions(staged, instant))
     connection.execute(
-        f"CREATE TEMP TABLE staged_suspects AS SELECT rowid - {first} AS row_id, * FROM {ROWS} WHERE {suspect}"
+        f"CREATE TEMP TABLE staged_suspects AS SELECT rowid - {first} AS row_id, * FROM {ROWS} "
+        f"WHERE rowid IN ({suspects})"
     )
     connection.execute(
         f"CREATE TEMP TABLE staged_bad AS SELECT row_id, CASE {cases} END AS reason, {_joined(*EVENT_COLUMNS)} AS text "
@@ -281,9 +290,29 @@ def _reject_faulty(connection: duckdb.DuckDBPyConnection, staged: Staged, first:
     _reject(connection, staged, first)
 
 
-def _reasons(staged: Staged, now: datetime) -> list[tuple[str, Reason]]:
+def _suspicions(staged: Staged, instant: str) -> list[str]:
+    """SQL of which every faulty row meets one: where it can be, one column against a constant, so that DuckDB's
+    statistics of the column answer for most rows without a look at them.
+    """
+    tests = [f"{column} IS NULL" for column in (USER, ITEM, TIME)]
+    tests += [f"{column} < '!'" for column in (USER, ITEM)]
+    tests += [f"{TIME} < '{EARLIEST}'::TIMESTAMP", f"{TIME} > {instant}"]
+    tests += [f"fault >= {BAD_VALUE}", "value < 0", f"value > {sys.float_info.max!r}"]  # more are infinity and NaN
+    if any(part.longest is None or 2 * part.longest > LONGEST_ID for part in staged.parts):  # Latin-1 grows in UTF-8
+        tests.append(_LONG)
+    if any(part.nul for part in staged.parts):
+        tests.append(_NUL)
+    if any(part.by_line for part in staged.parts):
+        tests += [f"starts_with({column}, '\"')" for column in (USER, ITEM)]
+    return tests
+
+
+_LONG = f"strlen(user_id) > {LONGEST_ID} OR strlen(item_id) > {LONGEST_ID}"
+_NUL = "contains(concat(user_id, item_id, event_type), chr(0))"
+
+
+def _reasons(staged: Staged, instant: str) -> list[tuple[str, Reason]]:
     """What can be wrong with a converted row, as SQL, most telling first."""
-    instant = literal(now.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f"))
     tests: list[tuple[str, Reason]] = [
         ("user_id IS NULL", Reason.USER),
         ("regexp_full_match(user_id, '\\s*')", Reason.USER),
@@ -292,13 +321,13 @@ def _reasons(staged: Staged, now: datetime) -> list[tuple[str, Reason]]:
         (f"timestamp IS NULL AND fault & {BAD_TIME} = 0", Reason.TIME),
         (f"timestamp IS NULL OR timestamp < '{EARLIEST}'::TIMESTAMP", Reason.BAD_TIME),
         ("timestamp = 'infinity'::TIMESTAMP", Reason.BAD_TIME),
-        (f"timestamp > {instant}::TIMESTAMP", Reason.FUTURE),
+        (f"timestamp > {instant}", Reason.FUTURE),
         (f"fault >= {BAD_VALUE} OR NOT isfinite(value)", Reason.BAD_VALUE),
         ("value < 0", Reason.NEGATIVE),
-        (f"strlen(user_id) > {LONGEST_ID} OR strlen(item_id) > {LONGEST_ID}", Reason.LONG_ID),
+        (_LONG, Reason.LONG_ID),
     ]
     if any(part.nul for part in staged.parts):
-        tests.insert(0, ("contains(concat(user_id, item_id, event_type), chr(0))", Reason.NUL))
+        tests.insert(0, (_NUL, Reason.NUL))
     if any(part.by_line for part in staged.parts):
         for column in (ITEM, USER):
             test = f"starts_with({column}, '\"') AND (NOT ends_with({column}, '\"') OR len({column}) = 1)"

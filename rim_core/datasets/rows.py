@@ -110,6 +110,8 @@ class TextPart:
         Whether NUL bytes may be in it.
     by_line : bool
         Whether quotes had to be ignored.
+    longest : int or None
+        Bytes of the longest record, where that is known.
     reread : callable or None
         Gives the texts of records by line number (sorted); None where they cannot be read again.
     """
@@ -120,6 +122,7 @@ class TextPart:
     skipped: np.ndarray
     nul: bool = False
     by_line: bool = False
+    longest: int | None = None
     reread: Reread | None = None
 
     def line_of(self, row: np.ndarray) -> np.ndarray:

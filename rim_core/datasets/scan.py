@@ -16,7 +16,7 @@ import numpy as np
 
 from rim_core.errors import DataError, FormatError
 
-CHUNK = 8 << 20
+CHUNK = 1 << 20
 
 
 @dataclass(frozen=True, eq=False)

@@ -114,7 +114,8 @@ def read_text(
         if rows + bad == expected:
             reread = Lines(path, layout.encoding, quoted)
             skipped = _collect(connection, name, seen, reread, header=header, quoted=quoted)
-            return TextPart(name, rows, rows + bad, skipped, seen.nul, layout.quote and not quoted, reread)
+            by_line = layout.quote and not quoted
+            return TextPart(name, rows, rows + bad, skipped, seen.nul, by_line, seen.longest, reread)
         _drop_reader_tables(connection)
         _truncate(connection, table, before)
     raise FormatError(

@@ -70,29 +70,34 @@ class DatasetStore(Store):
         """
         from rim_core.datasets import reader_for
 
+        _check_name(name)
         given = dict(options or {})
         duplicates = given.pop("duplicates", "reject")
         reader = reader_for(source, path=path, **given) if path is not None else reader_for(source, **given)
-        rejects = self.root / "data" / "rejects" / f"{new_id(name.replace('/', '_'))}.csv"
+        rejects = self.root / "data" / "rejects" / f"{new_id(name)}.csv"
         rejects.parent.mkdir(parents=True, exist_ok=True)
-
-        def fill(cursor: duckdb.DuckDBPyConnection, dataset: int) -> tuple[Stored, ImportReport | None]:
-            callback(Progress(f"Reading {reader.source}", 0, 3))
-            report = stage_events(cursor, reader, rejects_file=rejects, duplicates=duplicates)
-            callback(Progress(f"Storing {report.rows_kept:,} events", 1, 3))
-            stored = eventlogs.store_staged(cursor, dataset, report.event_types)
-            drop_staged(cursor)
-            callback(Progress("Writing to disk", 2, 3))
-            return stored, report
-
         asked = {**given, "duplicates": duplicates, **({} if path is None else {"path": str(Path(path).resolve())})}
+        cursor = self.cursor()
         try:
+            callback(Progress(f"Reading {reader.source}", 0, 3))
+            with self.database.errors():
+                report = stage_events(cursor, reader, rejects_file=rejects, duplicates=duplicates)
+
+            def fill(cursor: duckdb.DuckDBPyConnection, dataset: int) -> tuple[Stored, ImportReport | None]:
+                callback(Progress(f"Storing {report.rows_kept:,} events", 1, 3))
+                stored = eventlogs.store_staged(cursor, dataset, report.event_types)
+                callback(Progress("Writing to disk", 2, 3))
+                return stored, report
+
             info = self._add(name, source, asked, fill)
         except EmptyLogError:  # the message names the rejects file: it stays
             raise
         except BaseException:
             rejects.unlink(missing_ok=True)
             raise
+        finally:
+            with self.database.errors():
+                drop_staged(cursor)
         callback(Progress("Done", 3, 3))
         return info
 
@@ -165,8 +170,7 @@ class DatasetStore(Store):
         fill: Callable[[duckdb.DuckDBPyConnection, int], tuple[Stored, ImportReport | None]],
     ) -> DatasetInfo:
         """Fill the tables and the row of a dataset in one transaction; undone when the content is already there."""
-        if not name or name != name.strip() or "/" in name or name.startswith("-"):
-            raise DataError(f"{name!r} cannot name a dataset: use a word without slashes, outer spaces or a leading -.")
+        _check_name(name)
         try:
             with self.transaction() as cursor:
                 (dataset,) = cursor.execute("SELECT nextval('dataset_ids')::INTEGER").fetchone() or (0,)
@@ -211,6 +215,11 @@ class _AlreadyThere(Exception):
     def __init__(self, version: int, report: ImportReport | None) -> None:
         self.version, self.report = version, report
         super().__init__(version)
+
+
+def _check_name(name: str) -> None:
+    if not name or name != name.strip() or "/" in name or name.startswith("-"):
+        raise DataError(f"{name!r} cannot name a dataset: use a word without slashes, outer spaces or a leading -.")
 
 
 def _layout(info: DatasetInfo) -> Layout:

@@ -17,7 +17,6 @@ import pandas as pd
 import pyarrow as pa
 
 from rim_core.columns import EVENT_COLUMNS, ITEM, TIME, TITLE, TYPE, USER, VALUE
-from rim_core.datasets.duplicates import times_rise
 from rim_core.datasets.importing import EVENTS, ITEMS, USERS
 from rim_core.datasets.log import EventLog
 from rim_core.datasets.memory import ROWS_AT_ONCE
@@ -105,18 +104,10 @@ def store_staged(cursor: duckdb.DuckDBPyConnection, dataset: int, kinds: tuple[s
             FROM {EVENTS} s
             JOIN users u ON u.dataset = ? AND u.user_id = s.{USER}
             JOIN items i ON i.dataset = ? AND i.item_id = s.{ITEM}
-            ORDER BY {_order(cursor)}""",
+            ORDER BY u.code, time, s.row_id""",
         [dataset, list(kinds), dataset, dataset],
     )
     return _describe(cursor, dataset, Layout(kinds, user_columns, item_columns))
-
-
-def _order(cursor: duckdb.DuckDBPyConnection) -> str:
-    """SQL that sorts by user, time and file order; one integer (sorted faster) where the file is in order of time."""
-    (rows,) = cursor.execute(f"SELECT coalesce(max(row_id), 0) + 1 FROM {EVENTS}").fetchall()[0]
-    if rows < 1 << 32 and times_rise(cursor, EVENTS, ties=True):  # user codes have 31 bits
-        return f"u.code::BIGINT * {rows} + s.row_id"
-    return "u.code, time, s.row_id"
 
 
 def store_log(cursor: duckdb.DuckDBPyConnection, dataset: int, log: EventLog) -> Stored:
