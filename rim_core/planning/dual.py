@@ -33,9 +33,9 @@ from rim_core.planning.confidence import with_margin
 from rim_core.planning.cutting import cut_down
 from rim_core.planning.feasibility import reachable
 from rim_core.planning.flow import FlowResult, exact_repair
-from rim_core.planning.newton import NearPrices, colder, newton_prices
+from rim_core.planning.newton import NearPrices, Start, colder, newton_prices
 from rim_core.planning.paper import Algorithm1
-from rim_core.planning.passes import alone, draw, dual_value, survey
+from rim_core.planning.passes import Unpromised, draw, dual_value, with_further
 from rim_core.planning.plan import Plan, certify
 from rim_core.planning.problem import resolve
 from rim_core.planning.smoothing import Bounded
@@ -44,7 +44,7 @@ from rim_core.progress import Progress, silent
 
 if TYPE_CHECKING:
     from rim_core.planning.constraints import Constraints
-    from rim_core.planning.passes import Drawn, Survey
+    from rim_core.planning.passes import Drawn
     from rim_core.planning.problem import Problem
     from rim_core.progress import Callback
     from rim_core.scores import Scores
@@ -149,13 +149,16 @@ class DualPlanner:
             return self._surely(scores, confidence, warm_start, callback)
         problem = resolve(scores, self.constraints)
         callback(Progress("reading the scores", 0.0, 1.0))
-        found = survey(problem.scores)
-        cut = reachable(problem, found)
+        if warm_start is not None and problem.same_states(warm_start.problem):
+            found = warm_start.unpromised
+        else:
+            found = Unpromised.of(problem.scores, problem.contacts)
+        cut = reachable(problem, found.survey)
         task = _Task(cut.problem, found, self.seed, self.gap, callback)
         if isinstance(self.method, Algorithm1):
             solution = task.priced(-self.method.prices(problem, seed=self.seed, callback=callback))
         else:
-            start = None if warm_start is None else warm_start.prices_for(cut.problem)
+            start = None if warm_start is None else _start(warm_start, cut.problem)
             solution = task.solve(start, exactly=not cut.problems)
         assignment = Assignment(
             assignment_matrix(
@@ -168,14 +171,14 @@ class DualPlanner:
         )
         callback(Progress("planned", 1.0, 1.0))
         return finished(
-            self.constraints, problem, assignment, solution, cut.problems, self.seed,
+            self.constraints, problem, assignment, solution, found, cut.problems, self.seed,
             repaired=not isinstance(self.method, Algorithm1),
         )  # fmt: skip
 
     def _surely(self, scores: Scores, confidence: float, warm_start: Plan | None, callback: Callback) -> Plan:
         """Plan as promised, then with the margin, from there: the difference is what the margin costs."""
         plain = self.fit(scores, warm_start=warm_start, callback=callback)
-        eligible = survey(plain.problem.scores).eligible + np.bincount(
+        eligible = plain.unpromised.survey.eligible + np.bincount(
             plain.problem.forced_columns, minlength=scores.shape[1]
         )
         raised, margin = with_margin(plain.problem, self.constraints, confidence, eligible)
@@ -186,11 +189,26 @@ class DualPlanner:
         return replace(plan, constraints=self.constraints, bounds=plain.bounds, margin=replace(margin, cost=cost))
 
 
+def _start(plan: Plan, problem: Problem) -> Start:
+    """The plan's prices, and how far the promises have moved since: all of their size where anything else differs."""
+    before, n = plan.problem, len(problem.minimum)
+    prices = plan.prices_for(problem)
+    rows, others = problem.lower[n:], before.lower[n:]
+    same = problem.same_states(before) and np.array_equal(rows, others)
+    if not same or not np.array_equal(problem.upper[n:], before.upper[n:]):
+        return Start(prices, moved=1.0)
+    moved = 0.0
+    for now, then in ((problem.minimum, before.minimum), (problem.maximum, before.maximum)):
+        moved = max(moved, float(np.abs(now - then).sum() / max(1, np.maximum(now, then).sum())))
+    return Start(prices, moved)
+
+
 def finished(
     constraints: Constraints,
     problem: Problem,
     assignment: Assignment,
     solution: Solution,
+    unpromised: Unpromised,
     problems: tuple[str, ...],
     seed: int,
     *,
@@ -198,7 +216,7 @@ def finished(
 ) -> Plan:
     """The plan that a solution makes, with its certificate."""
     objective = solution.objective + problem.forced_value
-    bound = (solution.unconstrained if problems else solution.upper_bound) + problem.forced_value
+    bound = (unpromised.value if problems else solution.upper_bound) + problem.forced_value
     certificate, residuals = certify(problem, assignment, objective, bound)
     if not certificate.feasible and not problems:
         unkept = residuals[residuals["missed"] > 0]
@@ -209,7 +227,7 @@ def finished(
             or (problem.promised.minimum > assignment.exposure).any()
         ):
             # what the flow keeps wherever it can be kept: D of promises that cannot be kept falls without end
-            certificate, _ = certify(problem, assignment, objective, solution.unconstrained + problem.forced_value)
+            certificate, _ = certify(problem, assignment, objective, unpromised.value + problem.forced_value)
     return Plan(
         constraints=constraints,
         item_prices=-Bounded.of(problem.lower, problem.upper, problem.weights).boost(solution.prices) + 0.0,
@@ -222,6 +240,7 @@ def finished(
         prices=solution.prices,
         cap_prices=solution.cap_price,
         residuals=residuals.assign(price=-solution.prices[len(problem.minimum) :]),
+        unpromised=unpromised,
     )
 
 
@@ -230,31 +249,28 @@ class _Task:
     """One run over fixed scores and whole-state promises."""
 
     problem: Problem
-    survey: Survey
+    unpromised: Unpromised
     seed: int
     gap: float
     callback: Callback
     bounded: Bounded = field(init=False)
-    best_bound: float = np.inf
-    unconstrained: float = np.inf
+    best_bound: float = field(init=False)
     guess: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         p = self.problem
         self.scores, self.contacts, self.tree = p.scores, p.contacts, p.tree()
         self.bounded = Bounded.of(p.lower, p.upper, p.weights)
+        self.best_bound = self.unpromised.value
         self.small = self.scores.shape[0] * self.scores.shape[1] <= ALL_PAIRS
         self.fixed = len(self.tree.up)  # prices of items and nested groups; beyond them those the flow does not know
 
-    def solve(self, start: np.ndarray | None, *, exactly: bool) -> Solution:
+    def solve(self, start: Start | None, *, exactly: bool) -> Solution:
         """Prices and an assignment, repaired unless the promises are known to be out of reach."""
         near = NearPrices(np.zeros(len(self.bounded.lower)), 0.0, 0.0, None)
-        value, exposure = dual_value(self.scores, np.zeros(self.tree.items), self.contacts)
-        self.best_bound = self.unconstrained = value
-        reached = self.bounded.exposure(exposure)
+        reached = self.bounded.exposure(self.unpromised.exposure)
         if ((reached < self.bounded.lower) | (reached > self.bounded.upper)).any():
             near = self._newton(self.bounded, start)
-            self.bound(near.prices)
         if not (exactly or self.small):
             return self.priced(near.prices)
         if self.small and near.level > 0.0 and len(near.prices) > self.fixed:
@@ -266,15 +282,13 @@ class _Task:
 
     def priced(self, prices: np.ndarray) -> Solution:
         """What given prices lead to, as they are."""
-        value, _ = dual_value(self.scores, np.zeros(self.tree.items), self.contacts)
-        self.best_bound = self.unconstrained = value
         self.bound(prices)
         boost = self.bounded.boost(prices)
         drawn = draw(self.scores, boost, 0.0, self.contacts.capacity)
         chosen, _, cap_price = top_of_candidates(drawn.pairs, boost, self.contacts, self.seed)
         return self._solution(prices, cap_price, drawn, chosen)
 
-    def _newton(self, bounded: Bounded, start: np.ndarray | None) -> NearPrices:
+    def _newton(self, bounded: Bounded, start: Start | None) -> NearPrices:
         near = newton_prices(
             self.scores, self.contacts, bounded, start, seed=self.seed, callback=self.callback, gap=self.gap
         )
@@ -286,7 +300,7 @@ class _Task:
 
         ``bounded`` are the promises that the prices are for.
         """
-        centre, everything = near.prices, int(self.survey.room[self.contacts.capacity > 0].sum())
+        centre, everything = near.prices, int(self.unpromised.survey.room[self.contacts.capacity > 0].sum())
         width, slack = (np.inf, 0.0) if self.small else (REPAIR_WIDTH * near.epsilon, near.epsilon)
         allowance = ALLOWED * self.gap * self.best_bound if np.isfinite(width) else 0.0
         kept: tuple[int, Solution] | None = None
@@ -301,7 +315,10 @@ class _Task:
             short = int(result.short.sum())
             if kept is None or (short, -solution.objective) < (kept[0], -kept[1].objective):
                 kept = (short, solution)
-            gap = (self.best_bound - solution.objective) / max(abs(solution.objective), 1e-300)
+            gap = self._gap(solution)
+            if short == 0 and gap > self.gap:  # the prices before the repair may tell more
+                self.bound(centre)
+                gap = self._gap(solution)
             log.info("repair %d: %d candidates, short %d, gap %.2g", turn, len(drawn.pairs.item), short, gap)
             complete = len(drawn.pairs.item) + len(drawn.sure_item) == everything
             if (complete and slack == 0.0) or (short == 0 and (gap <= self.gap or len(centre) > self.fixed)):
@@ -312,11 +329,13 @@ class _Task:
             elif not short and near.epsilon > 0.0 and coolings < COOLINGS:
                 near, coolings = colder(self.scores, self.contacts, bounded, near, self.gap), coolings + 1
                 centre, slack, self.guess = near.prices, near.epsilon, near.guess
-                self.bound(centre)
             else:
                 width, slack, allowance = width * 5, slack / 8, allowance / 8
         assert kept is not None
-        return kept[1]
+        return replace(kept[1], upper_bound=self.best_bound)
+
+    def _gap(self, solution: Solution) -> float:
+        return (self.best_bound - solution.objective) / max(abs(solution.objective), 1e-300)
 
     def _draw(self, centre: np.ndarray, width: float, extra: np.ndarray, wanted: np.ndarray) -> Drawn:
         """Pairs around the prices, and of every item that a minimum binds for ``wanted`` states at least.
@@ -324,25 +343,20 @@ class _Task:
         What hardly any state wants lies far below all thresholds, and a few such items would lack a path.
         """
         boost, n = self.bounded.boost(centre), self.tree.items
-
-        def drawn() -> Drawn:
-            return draw(
-                self.scores, boost, width, self.contacts.capacity,
-                guess=self.guess, leave_sure=not self.contacts.capped, extra=extra,
-            )  # fmt: skip
-
-        first = drawn()
+        first = draw(
+            self.scores, boost, width, self.contacts.capacity,
+            guess=self.guess, leave_sure=not self.contacts.capped, extra=extra,
+        )  # fmt: skip
         have = np.bincount(first.pairs.item, minlength=n) + first.sure_exposure
-        wanted = np.where(self.bounded.lower[:n] > 0, np.minimum(wanted, self.survey.eligible), 0.0)
+        wanted = np.where(self.bounded.lower[:n] > 0, np.minimum(wanted, self.unpromised.survey.eligible), 0.0)
         few = np.flatnonzero(have < wanted)
         few = few[np.argsort((have - wanted)[few], kind="stable")][: max(1, COLUMNS // self.scores.shape[0])]
         if not len(few):
             return first
         place = np.ceil(wanted[few]).astype(np.int64)
-        reached = alone(self.scores, boost, first.threshold, self.contacts.capacity, few, place)
-        further = reached * (1 + 1e-6) - width
-        extra[few] = np.maximum(extra[few], np.where(np.isnan(reached), 0.0, further))
-        return drawn()
+        drawn, further = with_further(self.scores, boost, first, width, extra, self.contacts.capacity, few, place)
+        extra[few] = np.maximum(extra[few], further)
+        return drawn
 
     def _flow(self, drawn: Drawn, prices: np.ndarray, slack: float, allowance: float, turn: int) -> FlowResult:
         """Repair beside the sure pairs, at fixed prices of what the flow does not know."""
@@ -382,8 +396,7 @@ class _Task:
             upper[first:] = np.maximum(upper[first:] - np.where(below, 0.0, off), lower[first:])
             if turn < TIGHTENINGS - 1:
                 tighter = replace(self.bounded, lower=lower, upper=upper)
-                near = self._newton(tighter, at.prices)
-                self.bound(near.prices)
+                near = self._newton(tighter, Start(at.prices, moved=0.0))
                 at = self._repair(near, tighter)
         return at
 
@@ -397,7 +410,6 @@ class _Task:
             np.concatenate([pairs.item[chosen], drawn.sure_item]).astype(np.int64),
             float(pairs.value[chosen].sum()) + drawn.sure_value,
             self.best_bound,
-            self.unconstrained,
         )
 
     def _cut_down(self, prices: np.ndarray) -> np.ndarray:

@@ -25,8 +25,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-HOTTEST, WARM, COLDEST, COOLING = 0.3, 0.05, 1e-5, 0.4
-"""Temperatures ε as shares of the typical price: the first, the first after a warm start, the last; their ratio."""
+HOTTEST, COLDEST, COOLING = 0.3, 1e-5, 0.4
+"""Temperatures ε as shares of the typical price: the first and the last; their ratio."""
+WARM, WARMEST, MOVED = 0.008, 0.05, 0.1
+"""The first temperature after a warm start: the share by which promises moved, times MOVED, within these."""
 SAMPLES = ((1_500_000, 0.03), (5_000_000, 0.012), (16_000_000, 0.006))
 """Pairs of a sample of the user-states, and the temperature (in typical prices) down to which it tells enough."""
 REHEATING, REHEATING_ENDS, UNSETTLED = 4.0, 100.0, 0.3
@@ -134,6 +136,21 @@ class Level:
 
 
 @dataclass(frozen=True, eq=False)
+class Start:
+    """Prices to start from.
+
+    Attributes
+    ----------
+    prices : ndarray (n + r,)
+    moved : float
+        By what share of their size the promises have moved since these prices were found.
+    """
+
+    prices: np.ndarray
+    moved: float
+
+
+@dataclass(frozen=True, eq=False)
 class NearPrices:
     """What Newton found.
 
@@ -158,7 +175,7 @@ def newton_prices(
     scores: Scores,
     contacts: Contacts,
     bounded: Bounded,
-    start: np.ndarray | None,
+    start: Start | None,
     *,
     seed: int,
     callback: Callback,
@@ -166,14 +183,15 @@ def newton_prices(
     coldest: float = COLDEST,
 ) -> NearPrices:
     """Prices near their optimum; it is cooled until a further step gains less than a part of ``gap``."""
-    levels = [(Level.sample(scores, contacts, bounded, pairs, seed), until) for pairs, until in SAMPLES]
     everything = Level(scores, contacts, bounded)
+    samples = [(Level.sample(scores, contacts, bounded, pairs, seed), until) for pairs, until in SAMPLES]
+    levels = [(everything if one.rows is None else one, until) for one, until in samples]
     levels.append((everything, 0.0))
     alone, level = first_prices(_enough(levels))
-    prices = alone if start is None else bounded.sensible(start)
+    prices = alone if start is None else bounded.sensible(start.prices)
     if level == 0.0:
         return NearPrices(prices, level, 0.0, None)
-    hottest = epsilon = level * (HOTTEST if start is None else WARM)
+    hottest = epsilon = level * (HOTTEST if start is None else float(np.clip(MOVED * start.moved, WARM, WARMEST)))
     coldest *= level
     before, settled = np.inf, None
     while True:
@@ -182,7 +200,7 @@ def newton_prices(
         at = next(one for one, until in levels if epsilon > until * level)
         first = epsilon == hottest
         tolerance = SETTLED if epsilon > LAST * level else SETTLED_LAST
-        prices, missed, value = at.settle(prices, epsilon, tolerance, gap, first=first)
+        prices, missed, value = at.settle(prices, epsilon, tolerance, gap, first=first and start is None)
         if first and missed > UNSETTLED and epsilon < REHEATING_ENDS * level:  # the prices are far from here
             hottest = epsilon = REHEATING * epsilon
             continue

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -145,6 +145,30 @@ class Survey:
         return int(self.room.sum())
 
 
+@dataclass(frozen=True, eq=False)
+class Unpromised:
+    """What the states would take if nothing were promised: the same for all promises.
+
+    Attributes
+    ----------
+    survey : Survey
+    value : float
+        D(0): Σ λ of the best pairs within every capacity.
+    exposure : ndarray of int64 (n,)
+        How often each item is among them.
+    """
+
+    survey: Survey
+    value: float
+    exposure: np.ndarray
+
+    @classmethod
+    def of(cls, scores: Scores, contacts: Contacts) -> Unpromised:
+        """Two passes. Raises :class:`~rim_core.errors.ScoreError` where a score is NaN, infinite or negative."""
+        found = survey(scores)
+        return cls(found, *dual_value(scores, np.zeros(scores.shape[1]), contacts))
+
+
 def survey(scores: Scores) -> Survey:
     """Check every score, and count what is allowed.
 
@@ -186,13 +210,60 @@ def alone(
     ndarray (k,)
         −(the place-th largest λ + shift − u); NaN where fewer states may get the item. Memory O(m·k).
     """
-    margins = np.empty((len(items), scores.shape[0]), np.float32)
+    columns = _columns(scores, items)
+    below = shift[items, None].astype(np.float32) - threshold.astype(np.float32)
+    return _reached(columns + below, capacity, place)
+
+
+def with_further(
+    scores: Scores, boost: np.ndarray, drawn: Drawn, width: float, extra: np.ndarray, capacity: np.ndarray,
+    items: np.ndarray, place: np.ndarray,
+) -> tuple[Drawn, np.ndarray]:  # fmt: skip
+    """Further candidates of a few items: the best ``place`` states of each, however far below their thresholds.
+
+    Parameters
+    ----------
+    drawn : Drawn
+        What ``draw`` gave for ``boost``, ``width`` and ``extra``.
+    items, place : ndarray of int64 (k,)
+
+    Returns
+    -------
+    drawn : Drawn
+        With these pairs as well.
+    extra : ndarray of float64 (k,)
+        How much further below the threshold ``draw`` would have had to look for them. Memory O(m·k).
+    """
+    columns = _columns(scores, items)
+    below = boost[items, None].astype(np.float32) - drawn.threshold.astype(np.float32)
+    reached = np.nan_to_num(_reached(columns + below, capacity, place), nan=0.0) * (1 + 1e-6)
+    k, state = np.nonzero((columns + below >= -reached[:, None].astype(np.float32)) & (capacity > 0))
+    there = columns[k, state].astype(float) + boost[items[k]] + extra[items[k]] >= drawn.threshold[state] - width
+    k, state = k[~there], state[~there]
+    pairs = drawn.pairs
+    row = np.concatenate([pairs.rows(), state])
+    order = np.argsort(row, kind="stable")
+    more = Candidates(
+        pairs.row_ptr + np.concatenate([[0], np.cumsum(np.bincount(state, minlength=pairs.states))]),
+        np.concatenate([pairs.item, items[k].astype(np.int32)])[order],
+        np.concatenate([pairs.value, columns[k, state].astype(float)])[order],
+    )
+    return replace(drawn, pairs=more), reached - width
+
+
+def _columns(scores: Scores, items: np.ndarray) -> np.ndarray:
+    """λ of some items, float32 (k, m)."""
+    out = np.empty((len(items), scores.shape[0]), np.float32)
     columns = torch.from_numpy(items)
     for start, stop, z in scores.blocks():
-        margins[:, start:stop] = z[:, columns.to(z.device)].cpu().numpy().T
-    margins += shift[items, None].astype(np.float32) - threshold.astype(np.float32)
+        out[:, start:stop] = z[:, columns.to(z.device)].cpu().numpy().T
+    return out
+
+
+def _reached(margins: np.ndarray, capacity: np.ndarray, place: np.ndarray) -> np.ndarray:
+    """−(the place-th largest margin) of every row, NaN where fewer states may get the item; changes ``margins``."""
     margins[:, capacity == 0] = -np.inf
-    at = np.clip(place, 1, scores.shape[0])
+    at = np.clip(place, 1, margins.shape[1])
     reached = np.array([-np.partition(-row, k - 1)[k - 1] for row, k in zip(margins, at, strict=True)], float)
     return np.where(np.isfinite(reached), -reached, np.nan)
 

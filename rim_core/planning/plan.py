@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rim_core.assignment import Assignment
     from rim_core.planning.confidence import Margin
     from rim_core.planning.constraints import Bounds, Constraints
+    from rim_core.planning.passes import Unpromised
     from rim_core.planning.problem import Problem
     from rim_core.scores import Scores
 
@@ -77,6 +78,8 @@ class Plan:
         w of every user with a cap.
     residuals : DataFrame
         name, kind, minimum, maximum, delivered, missed, price, exact: a row a group or budget.
+    unpromised : Unpromised
+        What these states would take if nothing were promised.
     margin : Margin or None
         What ``fit(confidence=...)`` added to the minimum promises; the certificate is about them then.
     """
@@ -92,6 +95,7 @@ class Plan:
     prices: np.ndarray = field(kw_only=True, repr=False)
     cap_prices: np.ndarray = field(kw_only=True, repr=False)
     residuals: pd.DataFrame = field(kw_only=True, repr=False)
+    unpromised: Unpromised = field(kw_only=True, repr=False)
     margin: Margin | None = field(default=None, kw_only=True)
 
     def assign(self, scores: Scores) -> Assignment:

@@ -87,7 +87,7 @@ class Previewer:
         start[: len(own)] += shift
         level = self._level(problem)
         start = level.bounded.sensible(start)
-        drawn = self.drawn if self._same(problem) else self._draw(level, start)
+        drawn = self.drawn if problem.same_states(self.plan.problem) else self._draw(level, start)
         point, worth = self._settle(level, drawn, start)
         n = len(problem.minimum)
         forced = np.bincount(problem.forced_columns, minlength=n)
@@ -124,15 +124,6 @@ class Previewer:
     def _level(self, problem: Problem) -> Level:
         bounded = Bounded.of(problem.lower, problem.upper, problem.weights)
         return Level.sample(problem.scores, problem.contacts, bounded, self.pairs, self.plan.seed)
-
-    def _same(self, problem: Problem) -> bool:
-        """Whether the pairs drawn for the plan are those of this problem as well: other promises, nothing else."""
-        planned = self.plan.problem
-        return (
-            problem.scores is planned.scores
-            and np.array_equal(problem.contacts.capacity, planned.contacts.capacity)
-            and np.array_equal(problem.contacts.user_cap, planned.contacts.user_cap)
-        )
 
     def _draw(self, level: Level, prices: np.ndarray) -> Drawn:
         return draw(

@@ -82,6 +82,16 @@ class Problem:
     forced_columns: np.ndarray
     forced_value: float
 
+    def same_states(self, other: Problem) -> bool:
+        """Whether the other differs in what is promised only: the same scores, capacities and caps."""
+        mine, its = self.contacts, other.contacts
+        return (
+            self.scores is other.scores
+            and np.array_equal(mine.capacity, its.capacity)
+            and np.array_equal(mine.user, its.user)
+            and np.array_equal(mine.user_cap, its.user_cap)
+        )
+
     @property
     def nested(self) -> int:
         """Number of rows that the flow keeps."""

@@ -29,8 +29,8 @@ class Solution:
         Assigned pairs.
     objective : float
         What they are worth.
-    upper_bound, unconstrained : float
-        The least D seen, and D(0).
+    upper_bound : float
+        The least D seen.
     """
 
     prices: np.ndarray
@@ -39,7 +39,6 @@ class Solution:
     columns: np.ndarray
     objective: float
     upper_bound: float
-    unconstrained: float
 
 
 def missed_rows(bounded: Bounded, reached: np.ndarray) -> np.ndarray:
