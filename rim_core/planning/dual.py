@@ -158,7 +158,9 @@ class DualPlanner:
         if isinstance(self.method, Algorithm1):
             solution = task.priced(-self.method.prices(problem, seed=self.seed, callback=callback))
         else:
-            start = None if warm_start is None else _start(warm_start, cut.problem)
+            start = None
+            if warm_start is not None:
+                start = Start(warm_start.prices_for(cut.problem), cut.problem.moved_from(warm_start.problem))
             solution = task.solve(start, exactly=not cut.problems)
         assignment = Assignment(
             assignment_matrix(
@@ -187,20 +189,6 @@ class DualPlanner:
         before = plain.certificate.objective
         cost = max(0.0, 1 - plan.certificate.objective / before) if before > 0 else 0.0
         return replace(plan, constraints=self.constraints, bounds=plain.bounds, margin=replace(margin, cost=cost))
-
-
-def _start(plan: Plan, problem: Problem) -> Start:
-    """The plan's prices, and how far the promises have moved since: all of their size where anything else differs."""
-    before, n = plan.problem, len(problem.minimum)
-    prices = plan.prices_for(problem)
-    rows, others = problem.lower[n:], before.lower[n:]
-    same = problem.same_states(before) and np.array_equal(rows, others)
-    if not same or not np.array_equal(problem.upper[n:], before.upper[n:]):
-        return Start(prices, moved=1.0)
-    moved = 0.0
-    for now, then in ((problem.minimum, before.minimum), (problem.maximum, before.maximum)):
-        moved = max(moved, float(np.abs(now - then).sum() / max(1, np.maximum(now, then).sum())))
-    return Start(prices, moved)
 
 
 def finished(

@@ -187,7 +187,7 @@ def newton_prices(
     samples = [(Level.sample(scores, contacts, bounded, pairs, seed), until) for pairs, until in SAMPLES]
     levels = [(everything if one.rows is None else one, until) for one, until in samples]
     levels.append((everything, 0.0))
-    alone, level = first_prices(_enough(levels))
+    alone, level = first_prices(_enough([one for one, _ in samples]))
     prices = alone if start is None else bounded.sensible(start.prices)
     if level == 0.0:
         return NearPrices(prices, level, 0.0, None)
@@ -225,15 +225,21 @@ def colder(scores: Scores, contacts: Contacts, bounded: Bounded, near: NearPrice
     return NearPrices(prices, near.level, epsilon, everything.guess)
 
 
-def _enough(levels: list[tuple[Level, float]]) -> Level:
+def typical_price(scores: Scores, contacts: Contacts, bounded: Bounded, seed: int) -> float:
+    """Typical size of a price, roughly (:func:`first_prices` of a sample)."""
+    samples = [Level.sample(scores, contacts, bounded, pairs, seed) for pairs, _ in SAMPLES]
+    return first_prices(_enough(samples))[1]
+
+
+def _enough(samples: list[Level]) -> Level:
     """The smallest sample in which a typical promise is a few deliveries."""
-    for one, _ in levels[:-1]:
+    for one in samples:
         n = one.bounded.items
         limits = np.concatenate([one.bounded.lower[:n][one.bounded.lower[:n] > 0], one.bounded.upper[:n]])
         limits = limits[np.isfinite(limits)]
         if not len(limits) or np.median(limits) >= FEWEST:
             return one
-    return levels[-2][0]
+    return samples[-1]
 
 
 def first_prices(level: Level) -> tuple[np.ndarray, float]:

@@ -1,20 +1,22 @@
 """What other promises would come to, in the blink of an eye: the answer a slider shows while it moves.
 
-The smoothed dual of a fixed sample of the user-states is solved for the promises of the plan once, and from there for
-the promises asked for: a few Newton steps over pairs that are drawn once. The *difference* of the two is what moves the
-certified figures of the plan, so that the sample's own error cancels; items that a promise binds get exactly what is
-promised.
+The pairs near their state's threshold are drawn once, at the plan's prices, and the smoothed dual over them is solved
+for the plan's promises. Other promises are one Newton step away from there, mostly: the Hessian is made already, so a
+move costs some products with it and one pass over the pairs. The *difference* of the two is what moves the certified
+figures of the plan, so that what smoothing adds cancels; items that a promise binds get exactly what is promised.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rim_core.evaluation.metrics import perplexity
-from rim_core.planning.newton import Level, first_prices
+from rim_core.planning.hessian import Hessian
+from rim_core.planning.newton import Level, typical_price
 from rim_core.planning.passes import draw
 from rim_core.planning.problem import resolve
 from rim_core.planning.smoothing import Bounded, Point, SmoothedDual
@@ -25,11 +27,36 @@ if TYPE_CHECKING:
     from rim_core.planning.plan import Plan
     from rim_core.planning.problem import Problem
 
-PAIRS, CANDIDATES = 12_000_000, 700_000
-"""Most pairs of the sample, and most of them that lie near enough to a threshold to be looked at in every move."""
-EPSILON, WIDTH = 0.07, 6.0
-"""Temperature in typical prices, and the reach of the candidates in temperatures: drawn once, for all moves."""
-STEPS, TOLERANCE, SOLVED = 3, 0.01, 1e-3
+PAIRS = 60_000_000
+"""Most pairs looked at for candidates; a sample of the user-states is taken where there are more."""
+STEPS, TOLERANCE, SOLVED = 3, 0.03, 1e-2
+"""Newton steps, the missed share of the promises at which they end, and how closely a step is solved."""
+SETTLED = 1e-3
+"""Missed share for the plan's own promises, where every move starts."""
+FAR = 0.3
+"""Moves by more than this share of the promises, and moves of anything else, are looked at from :data:`FROM_AFAR`."""
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What is looked at.
+
+    Attributes
+    ----------
+    epsilon : float
+        Temperature, in typical prices.
+    width : float
+        How far from their threshold candidates lie, in temperatures: what a move may move.
+    candidates : int
+        Most of them; fewer states are looked at where there would be more. All pairs are candidates if they are fewer.
+    """
+
+    epsilon: float
+    width: float
+    candidates: int
+
+
+CLOSE, FROM_AFAR = Sight(0.04, 3.5, 2_000_000), Sight(0.1, 6.0, 700_000)
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,69 +84,102 @@ class Preview:
 
 
 class Previewer:
-    """Answers for one plan; made once (a pass over the sample), asked often."""
+    """Answers for one plan; prepared at the first question (a pass or two over the scores), asked often."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        problem = plan.problem
-        self.pairs = PAIRS
-        level = self._level(problem)
-        typical = first_prices(level)[1]
-        self.epsilon = EPSILON * typical if typical > 0 else 1e-12
-        prices = level.bounded.sensible(plan.prices)
-        self.drawn = self._draw(level, prices)
-        near = len(self.drawn.pairs.item)
-        if near > CANDIDATES:
-            self.pairs = int(min(PAIRS, level.scores.shape[0] * level.scores.shape[1]) * CANDIDATES / near)
-            level = self._level(problem)
-            self.drawn = self._draw(level, prices)
-        self.share = len(level.contacts.capacity) / problem.scores.shape[0]
-        self.threshold = self.drawn.threshold
-        self.before, self.worth = self._settle(level, self.drawn, prices)
-        self.threshold = self.before.user_price
+        p = plan.problem
+        self.bounded = Bounded.of(p.lower, p.upper, p.weights)
+        self.typical = typical_price(p.scores, p.contacts, self.bounded, plan.seed)
+
+    @cached_property
+    def close(self) -> Base:
+        """For small moves of what is promised."""
+        return Base(self.plan, CLOSE, self.typical)
+
+    @cached_property
+    def afar(self) -> Base:
+        """For everything else."""
+        return Base(self.plan, FROM_AFAR, self.typical)
 
     def preview(self, constraints: Constraints) -> Preview:
         """The promises of ``constraints`` on the planned states, starting from the plan's prices."""
-        problem = resolve(self.plan.problem.given, constraints)
-        start = self.plan.prices_for(problem)
-        own = self.plan.prices[: len(problem.minimum)]
-        shift = self.before.prices[: len(own)] - own  # what the sample makes of the same promises
-        start[: len(own)] += shift
-        level = self._level(problem)
-        start = level.bounded.sensible(start)
-        drawn = self.drawn if problem.same_states(self.plan.problem) else self._draw(level, start)
-        point, worth = self._settle(level, drawn, start)
-        n = len(problem.minimum)
+        plan = self.plan
+        planned, problem = plan.problem, resolve(plan.problem.given, constraints)
+        base = self.close if problem.moved_from(planned) <= FAR else self.afar
+        point, worth = base.move(problem)
+        n, m = len(problem.minimum), planned.scores.shape[0]
         forced = np.bincount(problem.forced_columns, minlength=n)
-        moved = (point.exposure[:n] - self.before.exposure[:n]) / self.share
-        delivered = np.clip(
-            self.plan.assignment.exposure - forced + moved,
-            problem.lower[:n],
-            np.minimum(problem.upper[:n], self.states),
-        )
-        bound_below, bound_above = point.prices[:n] > 0, point.prices[:n] < 0
-        delivered = (
-            np.where(bound_below, problem.lower[:n], np.where(bound_above, problem.upper[:n], delivered)) + forced
-        )
-        gained = (worth - self.worth) / self.share + problem.forced_value - self.plan.problem.forced_value
-        prices = self.plan.item_prices - (
-            Bounded.of(problem.lower, problem.upper, problem.weights).boost(point.prices)
-            - Bounded.of(
-                self.plan.problem.lower, self.plan.problem.upper, self.plan.problem.weights
-            ).boost(self.before.prices)
-        )  # fmt: skip
+        lower, upper = problem.lower[:n], problem.upper[:n]
+        moved = (point.exposure[:n] - base.point.exposure[:n]) / base.share
+        delivered = np.clip(plan.assignment.exposure - forced + moved, lower, np.minimum(upper, m))
+        delivered = np.where(point.prices[:n] > 0, lower, np.where(point.prices[:n] < 0, upper, delivered)) + forced
+        gained = (worth - base.worth) / base.share + problem.forced_value - planned.forced_value
+        boost = Bounded.of(problem.lower, problem.upper, problem.weights).boost(point.prices)
         return Preview(
             constraints,
-            self.plan.certificate.objective + gained,
+            plan.certificate.objective + gained,
             delivered,
-            prices,
+            plan.item_prices - (boost - self.bounded.boost(base.point.prices)),
             perplexity(np.maximum(delivered, 0)),
         )
 
-    @property
-    def states(self) -> int:
-        """m."""
-        return self.plan.problem.scores.shape[0]
+
+class Base:
+    """The smoothed dual at a plan's own promises, where every move starts.
+
+    Attributes
+    ----------
+    share : float
+        Of the user-states that are looked at.
+    point : Point
+        Its minimum.
+    worth : float
+        Σ λπ there.
+    """
+
+    def __init__(self, plan: Plan, sight: Sight, typical: float) -> None:
+        self.plan, problem = plan, plan.problem
+        m, n = problem.scores.shape
+        self.epsilon = sight.epsilon * typical if typical > 0 else 1e-12
+        self.width = np.inf if m * n <= sight.candidates else sight.width * self.epsilon
+        self.pairs = PAIRS
+        level = self._level(problem)
+        prices = level.bounded.sensible(plan.prices)
+        self.drawn = self._draw(level, prices)
+        near = len(self.drawn.pairs.item)
+        if near > sight.candidates:
+            self.pairs = int(min(PAIRS, m * n) * sight.candidates / near)
+            level = self._level(problem)
+            self.drawn = self._draw(level, prices)
+        self.share = len(level.contacts.capacity) / m
+        self.bounded, dual = level.bounded, self._dual(level, self.drawn)
+        self.point = dual.minimise(dual.at(prices, self.drawn.threshold), SETTLED, self.width)
+        self.worth, self.hessian = dual.worth(self.point), Hessian(dual, self.point)
+
+    def move(self, problem: Problem) -> tuple[Point, float]:
+        """The minimum for another problem, about, and Σ λπ there."""
+        planned, level = self.plan.problem, self._level(problem)
+        start, same = level.bounded.sensible(self._start(problem)), problem.same_states(planned)
+        drawn = self.drawn if same else self._draw(level, start)
+        dual = self._dual(level, drawn)
+        if same and np.array_equal(problem.weights, planned.weights) and np.array_equal(start, self.point.prices):
+            # the same point of a function that differs in what is promised only
+            value = self.point.value + self.bounded.promised(start) - level.bounded.promised(start)
+            point, hessian = replace(self.point, value=value), self.hessian
+        else:
+            point, hessian = dual.at(start, drawn.threshold), None
+        point = dual.minimise(point, TOLERANCE, self.width, STEPS, hessian)
+        return point, dual.worth(point)
+
+    def _start(self, problem: Problem) -> np.ndarray:
+        """Prices to start from: the plan's, and what smoothing made of them."""
+        prices = self.point.prices
+        if [row.name for row in problem.rows] == [row.name for row in self.plan.problem.rows]:
+            return prices
+        start, n = self.plan.prices_for(problem), len(problem.minimum)
+        start[:n] += prices[:n] - self.plan.prices[:n]
+        return start
 
     def _level(self, problem: Problem) -> Level:
         bounded = Bounded.of(problem.lower, problem.upper, problem.weights)
@@ -127,12 +187,9 @@ class Previewer:
 
     def _draw(self, level: Level, prices: np.ndarray) -> Drawn:
         return draw(
-            level.scores, level.bounded.boost(prices), WIDTH * self.epsilon, level.contacts.capacity,
+            level.scores, level.bounded.boost(prices), self.width, level.contacts.capacity,
             leave_sure=not level.contacts.capped,
         )  # fmt: skip
 
-    def _settle(self, level: Level, drawn: Drawn, prices: np.ndarray) -> tuple[Point, float]:
-        dual = SmoothedDual(drawn, level.contacts, level.bounded, self.epsilon, SOLVED)
-        start = dual.at(prices, self.threshold if drawn is self.drawn else drawn.threshold)
-        point = dual.minimise(start, tolerance=TOLERANCE, reach=WIDTH * self.epsilon, steps=STEPS)
-        return point, dual.worth(point)
+    def _dual(self, level: Level, drawn: Drawn) -> SmoothedDual:
+        return SmoothedDual(drawn, level.contacts, level.bounded, self.epsilon, SOLVED)

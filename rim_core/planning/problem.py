@@ -92,6 +92,19 @@ class Problem:
             and np.array_equal(mine.user_cap, its.user_cap)
         )
 
+    def moved_from(self, other: Problem) -> float:
+        """By what share of their size the items' promises differ from the other's; 1 where anything else differs."""
+        n = len(self.minimum)
+        if (
+            not self.same_states(other)
+            or not np.array_equal(self.weights, other.weights)
+            or not np.array_equal(self.lower[n:], other.lower[n:])
+            or not np.array_equal(self.upper[n:], other.upper[n:])
+        ):
+            return 1.0
+        sides = ((self.minimum, other.minimum), (self.maximum, other.maximum))
+        return max(float(np.abs(a - b).sum() / max(1, np.maximum(a, b).sum())) for a, b in sides)
+
     @property
     def nested(self) -> int:
         """Number of rows that the flow keeps."""

@@ -197,30 +197,35 @@ class SmoothedDual:
         rows = np.abs(gradient[n:]) / np.maximum(fixed[n:], self.bounded.unit)
         return max(items, float(rows.max(initial=0.0)))
 
-    def minimise(self, start: Point, tolerance: float, reach: float, steps: int = 15) -> Point:
+    def minimise(
+        self, start: Point, tolerance: float, reach: float, steps: int = 15, hessian: Hessian | None = None
+    ) -> Point:
         """Projected Newton steps until the promises are met to ``tolerance``; no price moves further than ``reach``.
 
         The candidates were drawn around ``start``: further away, but for a common move of all prices, they would no
-        longer be the contested pairs.
+        longer be the contested pairs. ``hessian`` is the one at ``start``, where it is known.
         """
         point, short = start, 0
         for _ in range(steps):
             gradient = self.gradient(point)
             if self.missed(point) <= tolerance or short == 2:
                 break
-            following, length = self._step(point, gradient, start, reach)
+            following, length = self._step(point, gradient, start, reach, hessian)
+            hessian = None
             if following is None:
                 break
             point, short = following, short + 1 if length < SHORT else 0
         return point
 
-    def _step(self, point: Point, gradient: np.ndarray, start: Point, reach: float) -> tuple[Point | None, float]:
+    def _step(
+        self, point: Point, gradient: np.ndarray, start: Point, reach: float, hessian: Hessian | None
+    ) -> tuple[Point | None, float]:
         """One Newton step, shortened (Armijo) or lengthened along the line; None when nothing is gained any more.
 
         Where promises take nearly all places, D hardly bends along a common move of all prices and the damped step is
         far too short: it is doubled as long as the slope has not fallen to half.
         """
-        direction = self.newton_direction(point, gradient, self._apart(point.prices, start), reach)
+        direction = self.newton_direction(point, gradient, self._apart(point.prices, start), reach, hessian)
         length, following = 1.0, None
         for _ in range(8):
             prices = self._project(point.prices, point.prices + length * direction, gradient)
@@ -253,14 +258,19 @@ class SmoothedDual:
         return out
 
     def newton_direction(
-        self, point: Point, gradient: np.ndarray, apart: np.ndarray | None = None, reach: float = np.inf
+        self,
+        point: Point,
+        gradient: np.ndarray,
+        apart: np.ndarray | None = None,
+        reach: float = np.inf,
+        hessian: Hessian | None = None,
     ) -> np.ndarray:
         """−H⁻¹g by conjugate gradients with a diagonal preconditioner, at most 8 ε an item from their common move.
 
         Nor does an item that is ``apart`` from the start get further than ``reach``.
         """
         n, bounded = self.bounded.items, self.bounded
-        hessian = Hessian(self, point)
+        hessian = hessian or Hessian(self, point)
         scale = hessian.diagonal
         least = 1e-3 * float(np.median(scale[:n])) + 1e-6
         damping = np.concatenate([np.full(n, least), least * bounded.unit**2])
