@@ -62,7 +62,7 @@ GAP = 8e-5
 ROUNDS = 8
 NARROW, FURTHER = 3, 4.0
 """How often only items that lack something get further candidates, and how many times as many."""
-MORE, FEW, COLUMNS = 1.5, 4.0, 20_000_000
+MORE, FEW, COLUMNS = 1.0, 4.0, 20_000_000
 """Candidates that an item has at least, as a multiple of its minimum and beside it; pairs looked at to find them."""
 ALLOWED = 0.1
 """Share of the gap that the repair may use up by not telling near-equal choices apart."""
