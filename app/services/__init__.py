@@ -51,8 +51,10 @@ from app.services.data import (
 from app.services.delivery import (
     Hindsight,
     Simulation,
+    delivery_key,
     hindsight_key,
     load_key,
+    request_delivery,
     request_hindsight,
     request_load,
     request_simulation,
@@ -67,7 +69,6 @@ from app.services.frontiers import (
 )
 from app.services.owner import forget, recovered, recovery_read, task, workspace
 from app.services.planning import (
-    Losers,
     PlanResult,
     best_model,
     catalogue_of,
@@ -173,7 +174,6 @@ __all__ = [
     "Job",
     "Lift",
     "Loaded",
-    "Losers",
     "MadeAudience",
     "ModelInfo",
     "PlanPreview",
@@ -218,6 +218,7 @@ __all__ = [
     "dataset_version",
     "datasets",
     "default_split",
+    "delivery_key",
     "demo_state",
     "discard",
     "export_file",
@@ -265,6 +266,7 @@ __all__ = [
     "rename",
     "request_audience",
     "request_curve",
+    "request_delivery",
     "request_frontier",
     "request_hindsight",
     "request_load",

@@ -140,13 +140,15 @@ def differences(frame: pd.DataFrame, names: tuple[str, ...]) -> go.Figure:
 
 
 def delivery(frame: pd.DataFrame, *, outlook: bool) -> go.Figure:
-    """Delivered user-states of every item against its promise, fewest first.
+    """Delivered or, with ``outlook``, expected user-states of every item against its promise, fewest first.
 
-    ``frame``: item, delivered, minimum, maximum (maximum may be NaN), verdict ("kept", "short", "over"), low, high,
-    outlook. With ``outlook`` the marks say what another window would bring, with its interval; otherwise whether the
-    promise was kept in this one.
+    ``frame``: item, delivered, minimum, maximum (maximum may be NaN), verdict ("kept", "short", "over"), expected, low,
+    high, outlook. With ``outlook`` the marks say what to expect of the promise, with the interval; otherwise whether it
+    was kept.
     """
     p = palette()
+    if outlook:
+        frame = frame.assign(delivered=frame["expected"])
     ordered = frame.sort_values(["delivered", "item"]).reset_index(drop=True)
     position = np.arange(1, len(ordered) + 1)
     figure = go.Figure()
@@ -170,7 +172,8 @@ def delivery(frame: pd.DataFrame, *, outlook: bool) -> go.Figure:
             continue
         name = OUTLOOKS[verdict] if outlook else verdict
         part = ordered.loc[mask]
-        between = "<br>90 % of such windows: %{customdata[3]:,.0f} to %{customdata[4]:,.0f}" if outlook else ""
+        between = "<br>90 % of the windows: %{customdata[3]:,.0f} to %{customdata[4]:,.0f}" if outlook else ""
+        came = "expected for %{customdata[2]:,.1f}" if outlook else "delivered to %{customdata[2]:,}"
         figure.add_trace(
             go.Scatter(
                 x=position[mask],
@@ -180,8 +183,8 @@ def delivery(frame: pd.DataFrame, *, outlook: bool) -> go.Figure:
                 mode="markers",
                 marker={"color": colour, "symbol": symbol, "size": 6},
                 hovertemplate=(
-                    f"<b>%{{customdata[0]}}</b> ({name})<br>delivered to %{{customdata[2]:,}}, promised ≥ "
-                    f"%{{customdata[1]:,}}{between}<extra></extra>"
+                    f"<b>%{{customdata[0]}}</b> ({name})<br>{came}, promised ≥ %{{customdata[1]:,}}{between}"
+                    "<extra></extra>"
                 ),
             )
         )
@@ -195,12 +198,13 @@ def delivery(frame: pd.DataFrame, *, outlook: bool) -> go.Figure:
         figure.update_yaxes(type="log", tickvals=[NOTHING, *ticks], ticktext=["0", *(f"{t:,}" for t in ticks)])
     else:
         figure.update_yaxes(rangemode="tozero")
-    axis = "user-states delivered (log)" if skewed else "user-states delivered"
-    return layout(figure, "items, fewest delivered first", axis, legend=True, height=420)
+    verb = "expected" if outlook else "delivered"
+    axis = f"user-states {verb}{' (log)' if skewed else ''}"
+    return layout(figure, f"items, fewest {verb} first", axis, legend=True, height=420)
 
 
 def _band(position: np.ndarray, ordered: pd.DataFrame, floor: float) -> go.Scatter:
-    """Where nine of ten such windows would lie."""
+    """Where nine of ten windows would lie."""
     colour = palette().quiet
     return go.Scatter(
         x=np.concatenate([position, position[::-1]]),
@@ -208,7 +212,7 @@ def _band(position: np.ndarray, ordered: pd.DataFrame, floor: float) -> go.Scatt
         fill="toself",
         fillcolor=f"rgba({int(colour[1:3], 16)},{int(colour[3:5], 16)},{int(colour[5:7], 16)},0.22)",
         line={"width": 0},
-        name="90 % of such windows",
+        name="90 % of the windows",
         hoverinfo="skip",
     )
 
