@@ -177,6 +177,8 @@ class SideBySide:
         name, item_perplexity, precision, for a chart.
     unread : tuple of str
         Names of plans whose items cannot be shown here.
+    undelivered : tuple of str
+        Ids of plans that were never delivered to their test window.
     same_data : bool
         Whether all were made on the same dataset version and windows.
     """
@@ -187,6 +189,7 @@ class SideBySide:
     items: pd.DataFrame
     points: pd.DataFrame
     unread: tuple[str, ...]
+    undelivered: tuple[str, ...]
     same_data: bool
 
 
@@ -225,6 +228,7 @@ def side_by_side(ids: Sequence[str]) -> SideBySide:
         items=items,
         points=points,
         unread=tuple(name for name, r in zip(names, results, strict=True) if r is None),
+        undelivered=tuple(s.id for s in found if "online" not in s.metrics),
         same_data=len({(s.dataset, s.dataset_version, str(sorted(s.split.items()))) for s in found}) == 1,
     )
 

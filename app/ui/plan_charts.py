@@ -10,6 +10,8 @@ from app.ui.charts import layout, palette
 
 SKEWED = 20
 """Most over median deliveries from which the axis is logarithmic."""
+FEW, DRAWN = 12, 1_000
+"""Items of which each gets a bar, and points of a curve at most."""
 NOTHING = 0.5
 """Where a logarithmic axis shows zero."""
 MODES = ("offline greedy", "offline dual", "online dual")
@@ -217,8 +219,13 @@ def _band(position: np.ndarray, ordered: pd.DataFrame, floor: float) -> go.Scatt
     )
 
 
-def prices(frame: pd.DataFrame) -> go.Figure:
-    """The promises that cost most. ``frame``: item, cost (expected interactions per delivery), dearest first."""
+def prices(frame: pd.DataFrame, unit: str) -> go.Figure:
+    """What promises cost. ``frame``: item, cost (in ``unit`` per delivery), dearest first.
+
+    A bar an item where there are few; otherwise how the cost falls from the dearest item to the last.
+    """
+    if len(frame) > FEW:
+        return _price_curve(frame, unit)
     top = frame.iloc[::-1]
     figure = go.Figure(
         go.Bar(
@@ -226,10 +233,29 @@ def prices(frame: pd.DataFrame) -> go.Figure:
             y=_short(top["item"]),
             orientation="h",
             marker_color=palette().second,
-            hovertemplate="%{y}<br>%{x:.4f} expected interactions per delivered user-state<extra></extra>",
+            hovertemplate=f"%{{y}}<br>%{{x:.4f}} {unit} per delivered user-state<extra></extra>",
         )
     )
-    return layout(figure, "expected interactions given up per delivery", "", height=60 + 30 * max(3, len(top)))
+    return layout(figure, f"{unit} given up per delivery", "", height=60 + 30 * max(3, len(top)))
+
+
+def _price_curve(frame: pd.DataFrame, unit: str) -> go.Figure:
+    """The cost of one more delivery by rank, thinned where there are very many items."""
+    ranks = np.unique(np.linspace(0, len(frame) - 1, DRAWN).round().astype(int)) if len(frame) > DRAWN else slice(None)
+    shown = frame.assign(rank=np.arange(1, len(frame) + 1)).iloc[ranks]
+    figure = go.Figure(
+        go.Scatter(
+            x=shown["rank"],
+            y=shown["cost"],
+            customdata=shown["item"],
+            mode="lines",
+            line={"color": palette().second, "width": 2, "shape": "hv"},
+            fill="tozeroy",
+            hovertemplate=f"<b>%{{customdata}}</b><br>%{{y:.4f}} {unit} per delivered user-state<extra></extra>",
+        )
+    )
+    figure.update_yaxes(rangemode="tozero")
+    return layout(figure, "items with a price, dearest first", f"{unit} for one more", height=280)
 
 
 def gave_way(frame: pd.DataFrame) -> go.Figure:
@@ -263,14 +289,15 @@ def given_up(frame: pd.DataFrame) -> go.Figure:
     ]
     figure = go.Figure(
         go.Bar(
-            x=labels,
-            y=frame["states"],
+            x=frame["states"][::-1],
+            y=labels[::-1],
+            orientation="h",
             marker_color=palette().main,
-            hovertemplate="%{x} given up<br>%{y:,} user-states<extra></extra>",
+            hovertemplate="%{y} given up<br>%{x:,} user-states<extra></extra>",
         )
     )
-    figure.update_xaxes(type="category")
-    return layout(figure, "share of expected interactions given up", "user-states")
+    figure.update_yaxes(type="category")
+    return layout(figure, "user-states", "", height=90 + 26 * len(labels))
 
 
 def _short(names: pd.Series) -> list[str]:

@@ -84,7 +84,8 @@ def _items(model_id: str) -> None:
     catalogue = services.catalogue_of(model_id)
     st.caption(
         "An item may have dates (only user-states between them get it), a value (the plan then maximises value × "
-        "interactions: a margin, for example; items without one count 1) and a cost for the budget."
+        "interactions: a margin, for example; items without one count 1) and a cost for the budget. Type into the last "
+        "row to add one; choose rows on the left to delete them."
     )
     columns: Columns = {
         "item": st.column_config.TextColumn("Item", help="Its id or title"),
@@ -116,7 +117,7 @@ def _pairs(model_id: str) -> None:
     catalogue = services.catalogue_of(model_id)
     st.caption(
         "A user never gets an item (she asked not to), always gets it (it was promised to her), or was contacted about "
-        "it already."
+        "it already. Type into the last row to add one; choose rows on the left to delete them."
     )
     columns: Columns = {
         "rule": st.column_config.SelectboxColumn("Rule", options=list(PAIR_WORDS), default=next(iter(PAIR_WORDS))),
@@ -178,8 +179,9 @@ def _editor(
         num_rows="dynamic",
         hide_index=True,
         width="stretch",
-        height=ROW * (2 + max(1, min(6, len(base)))) + 3,
+        height=ROW * (2 + min(6, len(base))) + 3,
         row_height=ROW,
+        placeholder=messages.NONE,
         column_config=columns,
         column_order=[c for c in columns if c != "title" or not plain],
     )

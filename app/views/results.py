@@ -20,6 +20,8 @@ STAGES = {
     "planned": "Planned (calibration windows)",
 }
 VERDICTS = {"short": 0, "over": 1, "kept": 2}
+ALIKE = 0.995
+"""Costs within half a percent of each other are called the same."""
 OUTLOOKS = {"unlikely": 0, "takes": 1, "likely": 2, "": 3}
 
 
@@ -258,10 +260,10 @@ def _costs(result: services.PlanResult) -> None:
     unit = result.unit
     st.caption(
         f"{messages.count(len(dear), 'items')} would not reach the promised minimum by themselves. "
-        f"The cost is the {unit} given up for each further user-state such an item is shown to."
+        f"The cost is the {unit} given up for each further user-state such an item is shown to. {_dearest(dear)}"
     )
-    shown = dear.head(10).assign(item=lambda f: f["title"])
-    charts.show(plan_charts.prices(shown), "prices", "The ten dearest promises")
+    alt = "What one more delivery of each item with a price costs, dearest first"
+    charts.show(plan_charts.prices(dear.assign(item=dear["title"]), unit), "prices", alt)
     _story(result, dear)
     dear = dear.assign(
         thousand=1000 * dear["cost"],
@@ -280,6 +282,18 @@ def _costs(result: services.PlanResult) -> None:
     if dear["free"].isna().all():
         del columns["free"], columns["boosted"]
     tables.paged(dear, columns, "prices-table", search=("title", "item_id"))
+
+
+def _dearest(dear: pd.DataFrame) -> str:
+    """Which items cost most, in a sentence. ``dear``: title and cost, dearest first."""
+    most = dear["cost"].iloc[0]
+    alike = int((dear["cost"] >= ALIKE * most).sum())
+    each = messages.decimal(most)
+    if alike == 1:
+        return f"The dearest is {messages.plain(dear['title'].iloc[0])}, at {each}."
+    if alike == len(dear):
+        return f"All of them cost the same, {each} each."
+    return f"{messages.count(alike)} of them cost the most, {each} each."
 
 
 def _story(result: services.PlanResult, dear: pd.DataFrame) -> None:
