@@ -273,7 +273,7 @@ def _came(scenario: Scenario, result: PlanResult | None) -> dict[str, Figure]:
         "Items with a promise": ("count", promised),
         "Promises kept in the plan": ("count", promised - result.broken if promised and result else promised),
         "Promises kept when delivered": ("count", promised - result.broken_online if promised and result else promised),
-        "Likely to be kept again": ("count", int(outlook.get("likely", 0)) if known else None),
+        "Likely to be kept": ("count", int(outlook.get("likely", 0)) if known else None),
         "Likely, but takes from others": ("count", int(outlook.get("takes", 0)) if known else None),
         "Unlikely": ("count", int(outlook.get("unlikely", 0)) if known else None),
         "User-states that lose relevance": ("share", result.losses.worse if result and result.losses else None),

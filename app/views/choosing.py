@@ -59,11 +59,11 @@ def not_delivered(scenario: services.Scenario) -> None:
     deliver(scenario, "Deliver it now")
 
 
-def deliver(scenario: services.Scenario, label: str) -> None:
+def deliver(scenario: services.Scenario, label: str, icon: str = "local_shipping") -> None:
     """A button that delivers a saved plan beside the page; its progress, and a stop, as long as it goes on."""
     with st.container(horizontal_alignment="center", key="deliver"):
         if waiting.over(services.delivery_key(scenario), "deliver the plan") and st.button(
-            label, type="primary", icon=":material/local_shipping:", key=f"deliver-{scenario.id}"
+            label, type="primary", icon=f":material/{icon}:", key=f"deliver-{scenario.id}"
         ):
             services.request_delivery(scenario)
             st.rerun()

@@ -244,12 +244,11 @@ def _outlook(result: services.PlanResult) -> None:
 def _work_out(result: services.PlanResult) -> None:
     """A plan that an older version saved lacks who loses and what to expect: the button that works it out."""
     st.info(
-        "An older version saved this plan, without who loses and what to expect of it. It can be worked out from what "
-        "was kept.",
+        "An older version saved this plan without what is shown here. It can be worked out from what was kept.",
         icon=":material/history:",
     )
     if result.saved is not None:
-        choosing.deliver(result.saved, "Work it out")
+        choosing.deliver(result.saved, "Work it out", "calculate")
 
 
 def _costs(result: services.PlanResult) -> None:
@@ -324,7 +323,7 @@ def _story(result: services.PlanResult, dear: pd.DataFrame) -> None:
 def _who_loses(result: services.PlanResult) -> None:
     """Which items give places up, and how what is given up falls on the users."""
     losses, items = result.losses, result.items
-    if losses is None or not result.measured:
+    if losses is None or items["free"].isna().any():
         _work_out(result)
         return
     lost = (items["free"] - items["planned_delivered"]).clip(lower=0)

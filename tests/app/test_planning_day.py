@@ -295,6 +295,9 @@ def test_what_an_older_version_did_not_keep_is_worked_out_with_one_press(
     app.query_params["scenario"] = saved.id
     planned(app.switch_page(PLAN).run(), until)
     assert "older version" in words(app)
+    tab(app, "Who loses")  # that was kept, and moved to where it stands now
+    assert any(m.label == "Places that change hands" for m in app.metric)
+    tab(app, "Delivery")
     app.button(key=f"deliver-{saved.id}").click().run()
     until(app, lambda a: any(m.label == "Unlikely" for m in a.metric))
     assert "older version" not in words(app)
