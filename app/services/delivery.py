@@ -13,9 +13,11 @@ from scipy import sparse
 from app.services.audiences import titles
 from app.services.data import cut
 from app.services.owner import change, tasks, told, workspace
-from app.services.planning import scores_of
+from app.services.planning import on_calibration, scores_of
+from app.services.stored import request_of
 from app.tasks import Report
 from rim_core.assignment import assignment_matrix
+from rim_core.cli.walk import deliver_again
 from rim_core.datasets.states import UserStates
 from rim_core.errors import NotFoundError
 from rim_core.evaluation import DeliveryCourse, arrivals, delivery_course, evaluate, load_distribution
@@ -141,6 +143,32 @@ def _figures(metrics: dict[str, Any]) -> pd.DataFrame:
         for k, (words, kind) in _WORDS.items()
     ]
     return pd.DataFrame(rows).astype({"planned": object, "online": object})
+
+
+# -- delivering ---------------------------------------------------------------------------------------------------
+
+
+def delivery_key(scenario: Scenario) -> str:
+    """Key of the task that delivers a plan."""
+    return f"deliver {scenario.id}"
+
+
+def request_delivery(scenario: Scenario) -> str:
+    """Deliver a saved plan to its test window, and work out what it lacks: who loses, what to expect.
+
+    What comes of it is kept with the plan. Returns the key of the task; stopping it keeps nothing.
+    """
+
+    def work(report: Report) -> Scenario:
+        request = request_of(scenario)
+        planned = on_calibration(request) if request is not None and request.rules.dated else None
+        source = scores_of(scenario.model_id)
+        with change() as opened:
+            return deliver_again(opened, scenario, source, planned=planned, callback=told(report))[0]
+
+    key = delivery_key(scenario)
+    tasks.drop(key)
+    return tasks.request(key, work).key
 
 
 # -- hindsight -----------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -19,17 +19,25 @@ from app.services.requests import PlanRequest, PlanSize, constraints
 from app.services.rules import Rules
 from app.tasks import Report
 from rim_core.assignment import Assignment
+from rim_core.cli.walk import Measured, Scored, measure, scored
 from rim_core.datasets.split import Split
 from rim_core.errors import ConstraintError
-from rim_core.evaluation import Evaluation, evaluate, item_rec
-from rim_core.evaluation.outlook import chance, interval, spread, user_moments
-from rim_core.planning import Certificate, Constraints, DualPlanner, ItemStory, Margin, Plan, Preview
-from rim_core.progress import Progress, silent
-from rim_core.scores import Scores
+from rim_core.evaluation import Evaluation, evaluate
+from rim_core.planning import (
+    Baseline,
+    Certificate,
+    Constraints,
+    DualPlanner,
+    ItemStory,
+    Losses,
+    Margin,
+    Plan,
+    Preview,
+    without_promises,
+)
+from rim_core.planning.losses import EDGES
 from rim_core.storage import ModelInfo, Scenario, Workspace
-
-LOSSES = (0.0, 0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
-"""Edges between which user-states are counted by the share of their expected interactions that they give up."""
+from rim_core.storage.scenarios import MEASURED
 
 QUICK = 1.0
 """Seconds: a plan that took no longer is not tried out first, its next one is there as soon."""
@@ -39,30 +47,11 @@ _scoring = threading.Lock()
 
 @dataclass(frozen=True, eq=False)
 class Made:
-    """A plan with what it gives to the test states, and its figures on the calibration states."""
+    """A plan with what it gives to the test states, who pays for it and what to expect of it."""
 
     plan: Plan
     delivered: Assignment
-    offline: Evaluation
-
-
-@dataclass(frozen=True, eq=False)
-class Losers:
-    """Who pays for the promises, on the planned user-states.
-
-    Attributes
-    ----------
-    users : DataFrame
-        low, high (share given up), states: how many user-states give up that much of what they would get.
-    worse : float
-        Share of the user-states that give up more than one part in two hundred.
-    worst_tenth : float
-        Share of all that is given up which falls on the tenth of the user-states that give up most.
-    """
-
-    users: pd.DataFrame
-    worse: float
-    worst_tenth: float
+    measured: Measured
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,14 +69,13 @@ class PlanResult:
         On the test states.
     items : DataFrame
         item_id, title, price, cost, free (user-states that would get it without promises, NaN where that was not
-        kept); for planned and online: _delivered, _minimum, _maximum, _verdict; low, high, chance (of another window
-        like the test window, at 90 %) and outlook ("likely", "takes", "unlikely", "" where nothing is promised).
+        kept); for planned and online: _delivered, _minimum, _maximum, _verdict; expected, low, high, chance (of as many
+        other user-states as the test window has, at 90 %; NaN where that was not kept) and outlook ("likely", "takes",
+        "unlikely", "" where nothing is promised or nothing is known).
     states : int
         User-states planned.
-    cost_of_promises : float or None
-        Share of the expected interactions that the promises cost; None where that was not kept.
-    losers : Losers or None
-        None where that was not kept.
+    losses : Losses or None
+        Who pays for the promises, on the planned user-states; None where that was not kept.
     margin : Margin or None
         What being sure asks for and costs; None for a plan that was saved, or without a margin.
     groups : DataFrame or None
@@ -108,8 +96,7 @@ class PlanResult:
     online: Evaluation
     items: pd.DataFrame
     states: int
-    cost_of_promises: float | None
-    losers: Losers | None = None
+    losses: Losses | None = None
     margin: Margin | None = None
     groups: pd.DataFrame | None = None
     seconds: float | None = None
@@ -123,6 +110,28 @@ class PlanResult:
         if self.request.rules.valued:
             return "expected value"
         return "expected interactions" if self.counts else "summed preference"
+
+    @property
+    def cost_of_promises(self) -> float | None:
+        """Share of the expected interactions that the promises cost; None where that was not kept."""
+        return None if self.losses is None else self.losses.cost
+
+    @property
+    def given_up(self) -> pd.DataFrame:
+        """low, high (share given up), states: how many user-states give up that much of what they would get."""
+        states = 0 if self.losses is None else self.losses.states
+        return pd.DataFrame({"low": EDGES[:-1], "high": EDGES[1:], "states": states})
+
+    @property
+    def foreseen(self) -> float:
+        """Share of the items whose delivery to the test window lies where nine of ten were expected to."""
+        got = self.items["online_delivered"]
+        return float(((got >= self.items["low"]) & (got <= self.items["high"])).mean())
+
+    @property
+    def measured(self) -> bool:
+        """Whether it is known who pays and what to expect; plans of older versions lack that until it is worked out."""
+        return self.losses is not None and not self.items[list(MEASURED)].isna().any(axis=None)
 
     @property
     def promises(self) -> int:
@@ -206,15 +215,6 @@ def split_of(opened: Workspace, model_id: str) -> Split:
     return cut(opened, info.dataset, info.dataset_version, json.dumps(info.split, sort_keys=True))
 
 
-@dataclass(frozen=True, eq=False)
-class Scored:
-    """Scores of a model, low rank; ``counts`` says whether they are expected interactions."""
-
-    calibration: Scores
-    test: Scores
-    counts: bool
-
-
 def scores_of(model_id: str) -> Scored:
     """Scores of calibration and test states; computed once, kept for the last few models."""
     with _scoring:
@@ -223,9 +223,7 @@ def scores_of(model_id: str) -> Scored:
 
 @lru_cache(maxsize=4)
 def _scores(opened: Workspace, model_id: str) -> Scored:
-    split = split_of(opened, model_id)
-    model = opened.load_model(model_id)
-    return Scored(model.score(split.calibration), model.score(split.test), model.unit.startswith("expected"))
+    return scored(opened, model_of(opened, model_id), split_of(opened, model_id))
 
 
 def warm_up(model_id: str) -> None:
@@ -235,41 +233,25 @@ def warm_up(model_id: str) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Free:
-    """What everybody would get without promises: the best K items of every user-state that the rules allow.
+    """What everybody would get without promises, under the same rules.
 
     Attributes
     ----------
-    objective : float
-    exposure : ndarray of int64 (n,)
-    value : ndarray of float64 (m,)
-        Σ λ of each planned user-state.
+    planned : Baseline
     online : Evaluation
         On the test states.
     """
 
-    objective: float
-    exposure: np.ndarray
-    value: np.ndarray
+    planned: Baseline
     online: Evaluation
 
 
 @lru_cache(maxsize=24)
 def free_of(opened: Workspace, model_id: str, capacity: int, rules: Rules) -> Free:
     """The baseline without promises."""
-    scored = scores_of(model_id)
-    if rules:
-        plan = _fit(PlanRequest(model_id, capacity, rules=rules))
-        online = evaluate(plan.assign(scored.test), split_of(opened, model_id).test)
-        return Free(plan.certificate.objective, plan.assignment.exposure, value_of_states(plan.assignment), online)
-    planned = item_rec(scored.calibration, k=capacity)
-    online = evaluate(item_rec(scored.test, k=capacity), split_of(opened, model_id).test)
-    return Free(planned.objective, planned.exposure, value_of_states(planned), online)
-
-
-def value_of_states(assignment: Assignment) -> np.ndarray:
-    """Σ λ of what every user-state gets, float64 (m,)."""
-    rows = np.repeat(np.arange(assignment.matrix.shape[0]), assignment.load)
-    return np.bincount(rows, weights=assignment.pair_scores, minlength=assignment.matrix.shape[0])
+    source, request = scores_of(model_id), PlanRequest(model_id, capacity, rules=rules)
+    plan = without_promises(source.calibration, on_calibration(request))
+    return Free(Baseline.of(plan), evaluate(as_given(plan, request).assign(source.test), source.split.test))
 
 
 # -- planning ----------------------------------------------------------------------------------------------
@@ -296,7 +278,7 @@ def preview_plan(after: PlanResult, request: PlanRequest) -> Preview | None:
         return None
     if request.confidence is not None:
         return None
-    return after.made.plan.preview(_on_calibration(request))
+    return after.made.plan.preview(on_calibration(request))
 
 
 def item_story(result: PlanResult, item_id: str) -> ItemStory | None:
@@ -311,47 +293,44 @@ def _make_plan(request: PlanRequest, report: Report, after: PlanResult | None) -
         report("trying the promises out", 0.02, preview_plan(after, request))
     opened = workspace()
     report("scoring the user-states", 0.05)
-    scored = scores_of(request.model_id)
+    source = scores_of(request.model_id)
     report("finding prices", 0.2)
     part = scaled(report, 0.2, 0.8)
-    plan = _fit(request, start, told(part))
+    planner = DualPlanner(on_calibration(request), seed=request.seed)
+    planned = planner.fit(source.calibration, warm_start=start, confidence=request.confidence, callback=told(part))
     report("delivering to the test window", 0.82)
-    delivered = plan.assign(scored.test)
+    plan = as_given(planned, request)
+    delivered = plan.assign(source.test)
     report("comparing with a plan without promises", 0.9)
-    split = split_of(opened, request.model_id)
     free = free_of(opened, request.model_id, request.capacity, request.rules)
     report("measuring", 0.95)
-    total, squares, users = user_moments(delivered.matrix, split.test.user)
-    items = plan_items(request, plan.promises, delivered.exposure, spread(total, squares, users), split)
-    items["free"] = free.exposure
-    cost = 1 - plan.certificate.objective / free.objective if free.objective > 0 else 0.0
+    split = source.split
+    measured = measure(planned, len(split.test), free.planned)
+    promises = plan.promises.merge(measured.items[["item_id", *MEASURED]], on="item_id")
     return PlanResult(
         request=request,
         certificate=plan.certificate,
-        counts=scored.counts,
+        counts=source.counts,
         online=evaluate(delivered, split.test),
-        items=items,
+        items=plan_items(request, promises, delivered.exposure, split),
         states=len(split.calibration),
-        cost_of_promises=max(0.0, cost) if request.promises_something else 0.0,
-        losers=_losers(free.value, value_of_states(plan.assignment)),
+        losses=measured.losses,
         seconds=time.monotonic() - began,
         margin=plan.margin,
         groups=plan.residuals,
         problems=plan.problems,
-        made=Made(plan, delivered, evaluate(plan.assignment, split.calibration)),
+        made=Made(plan, delivered, measured),
     )
 
 
-def _fit(request: PlanRequest, start: Plan | None = None, callback: Callable[[Progress], None] = silent) -> Plan:
-    """Plan on the calibration states; what is delivered later goes by the dates as they were given."""
-    planner = DualPlanner(_on_calibration(request), seed=request.seed)
-    scores = scores_of(request.model_id).calibration
-    plan = planner.fit(scores, warm_start=start, confidence=request.confidence, callback=callback)
-    given = constraints(request, catalogue_of(request.model_id))
-    return replace(plan, constraints=given) if request.rules.dated else plan
+def as_given(plan: Plan, request: PlanRequest) -> Plan:
+    """A plan of the calibration window with the dates as they were given: what is delivered later goes by them."""
+    if not request.rules.dated:
+        return plan
+    return replace(plan, constraints=constraints(request, catalogue_of(request.model_id)))
 
 
-def _on_calibration(request: PlanRequest) -> Constraints:
+def on_calibration(request: PlanRequest) -> Constraints:
     """The promises on the calibration window, which stands for the test window: dates are moved back by as much.
 
     Raises
@@ -404,28 +383,17 @@ def scaled(report: Report, low: float, high: float) -> Report:
     return inner
 
 
-def _losers(free: np.ndarray, planned: np.ndarray) -> Losers:
-    """How what is given up falls on the user-states."""
-    lost = np.maximum(free - planned, 0.0)
-    share = np.divide(lost, free, out=np.zeros_like(lost), where=free > 0)
-    counts, _ = np.histogram(share, bins=[-1.0, *LOSSES[1:-1], 1.0 + 1e-9])
-    worst = np.sort(lost)[::-1][: max(1, len(lost) // 10)].sum()
-    return Losers(
-        users=pd.DataFrame({"low": LOSSES[:-1], "high": LOSSES[1:], "states": counts}),
-        worse=float((share > LOSSES[1]).mean()),
-        worst_tenth=float(worst / lost.sum()) if lost.sum() > 0 else 0.0,
-    )
+def plan_items(request: PlanRequest, promises: pd.DataFrame, online: np.ndarray, split: Split) -> pd.DataFrame:
+    """Every item: what it costs, what it got of what it was promised, and what other user-states would bring.
 
-
-def plan_items(
-    request: PlanRequest, promises: pd.DataFrame, online: np.ndarray, deviation: np.ndarray, split: Split
-) -> pd.DataFrame:
-    """Every item: what it costs, what it got of what it was promised, and what another window would bring."""
+    ``promises``: item_id, delivered, price and :data:`MEASURED` of the planned user-states; ``online``: user-states of
+    the test window that got each item.
+    """
     prices = promises["price"].to_numpy(float)
     titles = split.log.items["title"].reindex(promises["item_id"]).astype(str).to_numpy()
     frame = pd.DataFrame({"item_id": promises["item_id"].astype(str), "title": titles, "price": prices})
     frame["cost"] = np.maximum(-prices, 0.0)
-    frame["free"] = np.nan
+    frame = frame.assign(**{column: promises[column].to_numpy(float) for column in MEASURED})
     promised = constraints(request, catalogue_of(request.model_id))
     for stage, got, states in (
         ("planned", promises["delivered"].to_numpy(np.int64), split.calibration),
@@ -436,10 +404,9 @@ def plan_items(
         frame[f"{stage}_minimum"] = bounds.minimum
         frame[f"{stage}_maximum"] = bounds.maximum if request.bounds_maximum else np.nan
         frame[f"{stage}_verdict"] = np.select([got < bounds.minimum, got > bounds.maximum], ["short", "over"], "kept")
-    frame["low"], frame["high"] = interval(online, deviation)
-    frame["chance"] = chance(online, deviation, frame["online_minimum"].to_numpy())
+    unsaid = (frame["online_minimum"] <= 0) | frame["chance"].isna()
     frame["outlook"] = np.select(
-        [frame["online_minimum"] <= 0, frame["chance"] < 0.5, frame["cost"] > 0], ["", "unlikely", "takes"], "likely"
+        [unsaid, frame["chance"] < 0.5, frame["cost"] > 0], ["", "unlikely", "takes"], "likely"
     )
     return frame
 

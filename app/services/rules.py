@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+from functools import partial
 from typing import Any, TypeVar
 
 import pandas as pd
@@ -192,17 +193,43 @@ def item_rules_from_text(text: str, catalogue: pd.DataFrame) -> ReadRules:
 
 def pair_rules_from_text(text: str, catalogue: pd.DataFrame, rule: str) -> ReadRules:
     """Pasted or uploaded rows: user and item; ``rule`` holds for rows that have no rule of their own."""
-
-    def made(row: dict[str, str], item: str) -> PairRule:
-        named = _RULES.get(row.get("rule", "").lower() or rule)
-        if named is None:
-            raise ValueError(f"“{row['rule']}” is no rule: write never, always or already contacted.")
-        if not row.get("user"):
-            raise ValueError("there is no user.")
-        return PairRule(named, row["user"], item)
-
-    found, problems = _read(text, ("user", "item", "rule"), made, catalogue)
+    found, problems = _read(text, ("user", "item", "rule"), partial(_pair_rule, rule), catalogue)
     return ReadRules(pairs=tuple(found), problems=problems)
+
+
+def rules_from_table(frame: pd.DataFrame, catalogue: pd.DataFrame, also: Collection[str] = ()) -> ReadRules:
+    """What a table says that was edited: columns of :func:`item_table` or :func:`pair_table`.
+
+    Rows without an item or, where there is such a column, without a user are not finished yet: they say nothing.
+    ``also`` are ids of items that stay though this model does not know them: planning says what to do about them.
+    """
+    needed = [name for name in ("user", "item") if name in frame]
+    rows = [
+        (number, {name: _cell(row[name]) for name in frame.columns})
+        for number, row in enumerate(frame.to_dict("records"), 1)
+    ]
+    rows = [(number, row) for number, row in rows if all(row[name] for name in needed)]
+    if "user" in frame:
+        pairs, problems = _made(rows, partial(_pair_rule, "forbidden"), catalogue, also)
+        return ReadRules(pairs=tuple(pairs), problems=problems)
+    items, problems = _made(rows, _item_rule, catalogue, also)
+    return ReadRules(items=tuple(items), problems=problems)
+
+
+def _cell(value: Any) -> str:
+    """A cell of an edited table as text; what is empty is empty."""
+    if value is None or pd.isna(value):
+        return ""
+    return value.isoformat() if isinstance(value, pd.Timestamp) else cell_text(str(value))
+
+
+def _pair_rule(rule: str, row: dict[str, str], item: str) -> PairRule:
+    named = _RULES.get(row.get("rule", "").lower() or rule)
+    if named is None:
+        raise ValueError(f"“{row['rule']}” is no rule: write never, always or already contacted.")
+    if not row.get("user"):
+        raise ValueError("there is no user.")
+    return PairRule(named, row["user"], item)
 
 
 def _item_rule(row: dict[str, str], item: str) -> ItemRule:
@@ -219,14 +246,30 @@ def _read(
     cells = [[cell_text(c) for c in row] for row in csv.reader(lines, delimiter=delimiter)]
     names = [next((n for n, words in _WORDS.items() if c.lower() in words), "") for c in cells[0]]
     headed = all(n in names for n in order[: 2 if order[0] == "user" else 1])
+    rows = [
+        (number, {n: c for n, c in zip(names if headed else order, row, strict=False) if n})
+        for number, row in enumerate(cells[1:] if headed else cells, 2 if headed else 1)
+    ]
+    return _made(rows, made, catalogue)
+
+
+def _made(
+    rows: Iterable[tuple[int, dict[str, str]]],
+    made: Callable[[dict[str, str], str], Row],
+    catalogue: pd.DataFrame,
+    also: Collection[str] = (),
+) -> tuple[list[Row], tuple[str, ...]]:
+    """A rule of every row that can be read, and the reasons for the others.
+
+    ``rows``: number and cells by name; ``also``: ids that will do though they are not in the catalogue.
+    """
     titles = titles_of(catalogue)
     found: list[Row] = []
     problems: list[str] = []
-    for number, row in enumerate(cells[1:] if headed else cells, 2 if headed else 1):
-        said = {n: c for n, c in zip(names if headed else order, row, strict=False) if n}
+    for number, said in rows:
         item = said.get("item", "")
         item = item if item in catalogue.index else titles.get(item.lower(), item)
-        if item not in catalogue.index:
+        if item not in catalogue.index and item not in also:
             problems.append(f"Row {number}: there is no item {item or '(empty)'} among the items of this model.")
             continue
         try:
@@ -260,10 +303,24 @@ def _number(row: dict[str, str], name: str) -> float | None:
     return value
 
 
-def rules_table(rules: Iterable[ItemRule] | Iterable[PairRule], catalogue: pd.DataFrame) -> pd.DataFrame:
-    """Rules (at least one) as rows for people: what they say, the item's id as item_id, and its title."""
-    frame = pd.DataFrame([asdict(rule) for rule in rules]).rename(columns={"item": "item_id"})
-    return frame.assign(title=frame["item_id"].map(catalogue["title"].astype(str)).fillna(frame["item_id"]))
+def item_table(rules: Iterable[ItemRule], catalogue: pd.DataFrame) -> pd.DataFrame:
+    """Rules of items as a table to edit: item, title, start, end (times, UTC), value, cost."""
+    frame = pd.DataFrame([asdict(rule) for rule in rules], columns=[f.name for f in fields(ItemRule)])
+    frame.insert(1, "title", _titles(frame["item"], catalogue))
+    times = {name: pd.to_datetime(frame[name], format="ISO8601").astype("datetime64[us]") for name in ("start", "end")}
+    return frame.assign(**times).astype({"item": "str", "value": "float", "cost": "float"})
+
+
+def pair_table(rules: Iterable[PairRule], catalogue: pd.DataFrame) -> pd.DataFrame:
+    """Rules of pairs as a table to edit: rule (in words), user, item, title."""
+    frame = pd.DataFrame([asdict(rule) for rule in rules], columns=[f.name for f in fields(PairRule)])
+    return frame.assign(rule=frame["rule"].map(PAIR_RULES), title=_titles(frame["item"], catalogue)).astype("str")
+
+
+def _titles(items: pd.Series, catalogue: pd.DataFrame) -> pd.Series:
+    """Titles of items by id; the id of one that is not there."""
+    titles: pd.Series = items.map(catalogue["title"].astype(str)).fillna(items).astype("str")
+    return titles
 
 
 def rules_to_csv(rules: Iterable[ItemRule] | Iterable[PairRule]) -> bytes:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from app.services.data import describe_split
 from app.services.owner import change, workspace
-from app.services.planning import PlanResult, catalogue_of, items_of
-from app.services.requests import PlanRequest, constraints
-from app.services.stored import kept_of, request_of, stored
-from rim_core.audiences import plan_pairs
+from app.services.planning import PlanResult, items_of, scores_of
+from app.services.requests import PlanRequest
+from app.services.stored import request_of, stored
+from rim_core.cli.walk import keep_plan
 from rim_core.errors import ConstraintError, RimError
 from rim_core.storage import DatasetInfo, Scenario
 
@@ -40,25 +40,9 @@ def save_plan(result: PlanResult, name: str) -> Scenario:
     if made is None:
         raise ConstraintError("This plan is saved already: it can be found under its name.")
     with change() as opened:
-        info = opened.model_info(result.request.model_id)
-        return opened.save_scenario(
-            name,
-            dataset=opened.dataset(info.dataset, info.dataset_version),
-            split=info.split,
-            model_id=info.id,
-            constraints=constraints(result.request, catalogue_of(info.id)).to_dict(),
-            seed=result.request.seed,
-            promises=made.plan.promises,
-            certificate=asdict(result.certificate),
-            metrics={
-                "offline": made.offline.to_dict(),
-                "online": result.online.to_dict(),
-                "promises": kept_of(result),
-            },
-            pairs={
-                "calibration": plan_pairs(made.plan.assignment, counts=result.counts),
-                "test": plan_pairs(made.delivered, counts=result.counts),
-            },
+        source = scores_of(result.request.model_id)
+        return keep_plan(
+            opened, source, made.plan, name, made.delivered, measured=made.measured, asked=result.request.to_dict()
         )
 
 
@@ -193,6 +177,8 @@ class SideBySide:
         name, item_perplexity, precision, for a chart.
     unread : tuple of str
         Names of plans whose items cannot be shown here.
+    undelivered : tuple of str
+        Ids of plans that were never delivered to their test window.
     same_data : bool
         Whether all were made on the same dataset version and windows.
     """
@@ -203,6 +189,7 @@ class SideBySide:
     items: pd.DataFrame
     points: pd.DataFrame
     unread: tuple[str, ...]
+    undelivered: tuple[str, ...]
     same_data: bool
 
 
@@ -241,6 +228,7 @@ def side_by_side(ids: Sequence[str]) -> SideBySide:
         items=items,
         points=points,
         unread=tuple(name for name, r in zip(names, results, strict=True) if r is None),
+        undelivered=tuple(s.id for s in found if "online" not in s.metrics),
         same_data=len({(s.dataset, s.dataset_version, str(sorted(s.split.items()))) for s in found}) == 1,
     )
 
@@ -274,6 +262,7 @@ def _asked(scenario: Scenario) -> dict[str, Figure]:
 
 def _came(scenario: Scenario, result: PlanResult | None) -> dict[str, Figure]:
     c, online = scenario.certificate, scenario.metrics.get("online", {})
+    known = result is not None and result.measured
     outlook = result.items["outlook"].value_counts() if result is not None else {}
     promised = result.promises if result is not None else None
     return {
@@ -284,10 +273,10 @@ def _came(scenario: Scenario, result: PlanResult | None) -> dict[str, Figure]:
         "Items with a promise": ("count", promised),
         "Promises kept in the plan": ("count", promised - result.broken if promised and result else promised),
         "Promises kept when delivered": ("count", promised - result.broken_online if promised and result else promised),
-        "Likely to be kept again": ("count", int(outlook.get("likely", 0)) if result is not None else None),
-        "Likely, but takes from others": ("count", int(outlook.get("takes", 0)) if result is not None else None),
-        "Unlikely": ("count", int(outlook.get("unlikely", 0)) if result is not None else None),
-        "User-states that lose relevance": ("share", result.losers.worse if result and result.losers else None),
+        "Likely to be kept": ("count", int(outlook.get("likely", 0)) if known else None),
+        "Likely, but takes from others": ("count", int(outlook.get("takes", 0)) if known else None),
+        "Unlikely": ("count", int(outlook.get("unlikely", 0)) if known else None),
+        "User-states that lose relevance": ("share", result.losses.worse if result and result.losses else None),
         "Precision in the test window": ("decimal", online.get("precision")),
         "Items reached (perplexity)": ("count", online.get("item_perplexity")),
         "User-states reached (perplexity)": ("count", online.get("user_perplexity")),

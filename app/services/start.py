@@ -121,6 +121,17 @@ def _promises() -> list[Attention]:
                 )
             )
             continue
+        if "online" not in scenario.metrics:
+            found.append(
+                Attention(
+                    "plan",
+                    f"“{scenario.name}” was made, but not yet delivered to its test window.",
+                    "Deliver it",
+                    "views/delivery.py",
+                    query,
+                )
+            )
+            continue
         result = _read(scenario)
         if result is None:
             continue
@@ -132,6 +143,16 @@ def _promises() -> list[Attention]:
                     f"“{scenario.name}”: {unlikely:,} of {result.promises:,} promises are unlikely to be kept when "
                     "delivered one user at a time.",
                     "See which, and what they cost",
+                    "views/plan.py",
+                    query,
+                )
+            )
+        elif not result.measured:
+            found.append(
+                Attention(
+                    "plan",
+                    f"“{scenario.name}” was saved by an older version: what to expect of it is not known.",
+                    "Work it out",
                     "views/plan.py",
                     query,
                 )

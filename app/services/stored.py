@@ -6,14 +6,12 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from app.services.owner import workspace
-from app.services.planning import LOSSES, Losers, PlanResult, model_of, plan_items, split_of
+from app.services.planning import PlanResult, model_of, plan_items, split_of
 from app.services.requests import PlanRequest
 from rim_core.evaluation import Evaluation
-from rim_core.evaluation.outlook import spread
-from rim_core.planning import Certificate
+from rim_core.planning import Certificate, Losses
 
 if TYPE_CHECKING:
     from rim_core.storage import Scenario, Workspace
@@ -56,57 +54,15 @@ def _stored(opened: Workspace, scenario_id: str, updated: str) -> PlanResult | N
     promises = opened.scenario_items(scenario_id)
     got = opened.delivered_by_item(scenario_id, "test").set_index("item_id")
     online = got["delivered"].reindex(promises["item_id"]).fillna(0).to_numpy(np.int64)
-    deviation = _stored_spread(opened, scenario_id, promises["item_id"], len(np.unique(split.test.user)))
-    items = plan_items(request, promises, online, deviation, split)
-    kept = scenario.metrics.get("promises", {})
-    if len(kept.get("free", ())) == len(items):
-        items["free"] = kept["free"]
+    losses = scenario.metrics.get("losses")
     return PlanResult(
         request=request,
         certificate=Certificate(**scenario.certificate),
         counts=bool(got["expected"].notna().all()),
         online=Evaluation(**scenario.metrics["online"]),
-        items=items,
+        items=plan_items(request, promises, online, split),
         states=len(split.calibration),
-        cost_of_promises=kept.get("cost"),
-        losers=_stored_losers(kept.get("losers")),
-        problems=tuple(kept.get("problems", ())),
+        losses=None if losses is None else Losses(**{**losses, "states": np.array(losses["states"])}),
+        problems=tuple(scenario.metrics.get("promises", {}).get("problems", ())),
         saved=scenario,
     )
-
-
-def _stored_spread(opened: Workspace, scenario_id: str, item_ids: pd.Series, users: int) -> np.ndarray:
-    """Of what was delivered to the test states, from the pairs that were kept."""
-    rows = opened.query(
-        """SELECT item_id, sum(c), sum(c * c) FROM
-             (SELECT item_id, user_id, count(*) AS c FROM scenario_pairs WHERE scenario = ? AND part = 'test'
-              GROUP BY item_id, user_id) GROUP BY item_id""",
-        [scenario_id],
-    )
-    found = pd.DataFrame(rows, columns=["item_id", "total", "squares"]).set_index("item_id").reindex(item_ids).fillna(0)
-    return spread(found["total"].to_numpy(float), found["squares"].to_numpy(float), users)
-
-
-def _stored_losers(found: dict[str, object] | None) -> Losers | None:
-    if not found:
-        return None
-    users = pd.DataFrame({"low": LOSSES[:-1], "high": LOSSES[1:], "states": found["states"]})
-    return Losers(users, float(str(found["worse"])), float(str(found["worst_tenth"])))
-
-
-def kept_of(result: PlanResult) -> dict[str, object]:
-    """What a saved plan keeps beside the engine's own figures: what was asked for, and who pays."""
-    losers = result.losers
-    return {
-        "request": result.request.to_dict(),
-        "cost": result.cost_of_promises,
-        "problems": list(result.problems),
-        "free": [] if result.items["free"].isna().any() else [int(v) for v in result.items["free"]],
-        "losers": None
-        if losers is None
-        else {
-            "states": [int(v) for v in losers.users["states"]],
-            "worse": losers.worse,
-            "worst_tenth": losers.worst_tenth,
-        },
-    }

@@ -85,8 +85,8 @@ def layout(figure: go.Figure, x: str, y: str, *, height: int = HEIGHT, legend: b
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
         hoverlabel={"align": "left"},
     )
-    figure.update_xaxes(title=x, automargin=True)
-    figure.update_yaxes(title=y, automargin=True)
+    figure.update_xaxes(title=x, automargin=True, separatethousands=True)
+    figure.update_yaxes(title=y, automargin=True, separatethousands=True)
     return figure
 
 

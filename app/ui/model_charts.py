@@ -11,23 +11,28 @@ SYMBOLS = ("circle", "diamond", "square", "triangle-up", "cross", "x", "star", "
 
 
 def loss(frame: pd.DataFrame) -> go.Figure:
-    """Training and held-out loss. ``frame``: step and one column per loss."""
+    """Training and held-out loss. ``frame``: model, step and one column per loss."""
     figure = go.Figure()
     names = {"train_loss": ("training", "dot"), "heldout_loss": ("held-out users", "solid")}
-    for colour, (column, (name, dash)) in zip(palette().series, names.items(), strict=False):
-        if column in frame and frame[column].notna().any():
-            known = frame[frame[column].notna()]
+    several = frame["model"].nunique() > 1
+    for i, (model, part) in enumerate(frame.groupby("model", sort=False)):
+        for j, (column, (name, dash)) in enumerate(names.items()):
+            known = part[part[column].notna()] if column in part else part[:0]
+            if known.empty:
+                continue
+            label = f"{model}, {name}" if several else name
             figure.add_trace(
                 go.Scatter(
                     x=known["step"],
                     y=known[column],
-                    name=name,
+                    name=label,
                     mode="lines+markers",
                     marker={"size": 5},
-                    line={"color": colour, "dash": dash},
-                    hovertemplate=f"epoch %{{x:.2~f}}<br>{name} %{{y:.3f}}<extra></extra>",
+                    line={"color": palette().series[(i if several else j) % len(palette().series)], "dash": dash},
+                    hovertemplate=f"epoch %{{x}}<br>{label} %{{y:.3f}}<extra></extra>",
                 )
             )
+    figure.update_xaxes(tick0=1, dtick=max(1, int(frame["step"].max()) // 10))
     return layout(figure, "epoch", "loss (nats per event)", height=220, legend=True)
 
 

@@ -10,6 +10,8 @@ from app.ui.charts import layout, palette
 
 SKEWED = 20
 """Most over median deliveries from which the axis is logarithmic."""
+FEW, DRAWN = 12, 1_000
+"""Items of which each gets a bar, and points of a curve at most."""
 NOTHING = 0.5
 """Where a logarithmic axis shows zero."""
 MODES = ("offline greedy", "offline dual", "online dual")
@@ -140,13 +142,15 @@ def differences(frame: pd.DataFrame, names: tuple[str, ...]) -> go.Figure:
 
 
 def delivery(frame: pd.DataFrame, *, outlook: bool) -> go.Figure:
-    """Delivered user-states of every item against its promise, fewest first.
+    """Delivered or, with ``outlook``, expected user-states of every item against its promise, fewest first.
 
-    ``frame``: item, delivered, minimum, maximum (maximum may be NaN), verdict ("kept", "short", "over"), low, high,
-    outlook. With ``outlook`` the marks say what another window would bring, with its interval; otherwise whether the
-    promise was kept in this one.
+    ``frame``: item, delivered, minimum, maximum (maximum may be NaN), verdict ("kept", "short", "over"), expected, low,
+    high, outlook. With ``outlook`` the marks say what to expect of the promise, with the interval; otherwise whether it
+    was kept.
     """
     p = palette()
+    if outlook:
+        frame = frame.assign(delivered=frame["expected"])
     ordered = frame.sort_values(["delivered", "item"]).reset_index(drop=True)
     position = np.arange(1, len(ordered) + 1)
     figure = go.Figure()
@@ -170,7 +174,8 @@ def delivery(frame: pd.DataFrame, *, outlook: bool) -> go.Figure:
             continue
         name = OUTLOOKS[verdict] if outlook else verdict
         part = ordered.loc[mask]
-        between = "<br>90 % of such windows: %{customdata[3]:,.0f} to %{customdata[4]:,.0f}" if outlook else ""
+        between = "<br>90 % of the windows: %{customdata[3]:,.0f} to %{customdata[4]:,.0f}" if outlook else ""
+        came = "expected for %{customdata[2]:,.1f}" if outlook else "delivered to %{customdata[2]:,}"
         figure.add_trace(
             go.Scatter(
                 x=position[mask],
@@ -180,8 +185,8 @@ def delivery(frame: pd.DataFrame, *, outlook: bool) -> go.Figure:
                 mode="markers",
                 marker={"color": colour, "symbol": symbol, "size": 6},
                 hovertemplate=(
-                    f"<b>%{{customdata[0]}}</b> ({name})<br>delivered to %{{customdata[2]:,}}, promised ≥ "
-                    f"%{{customdata[1]:,}}{between}<extra></extra>"
+                    f"<b>%{{customdata[0]}}</b> ({name})<br>{came}, promised ≥ %{{customdata[1]:,}}{between}"
+                    "<extra></extra>"
                 ),
             )
         )
@@ -195,12 +200,13 @@ def delivery(frame: pd.DataFrame, *, outlook: bool) -> go.Figure:
         figure.update_yaxes(type="log", tickvals=[NOTHING, *ticks], ticktext=["0", *(f"{t:,}" for t in ticks)])
     else:
         figure.update_yaxes(rangemode="tozero")
-    axis = "user-states delivered (log)" if skewed else "user-states delivered"
-    return layout(figure, "items, fewest delivered first", axis, legend=True, height=420)
+    verb = "expected" if outlook else "delivered"
+    axis = f"user-states {verb}{' (log)' if skewed else ''}"
+    return layout(figure, f"items, fewest {verb} first", axis, legend=True, height=420)
 
 
 def _band(position: np.ndarray, ordered: pd.DataFrame, floor: float) -> go.Scatter:
-    """Where nine of ten such windows would lie."""
+    """Where nine of ten windows would lie."""
     colour = palette().quiet
     return go.Scatter(
         x=np.concatenate([position, position[::-1]]),
@@ -208,13 +214,18 @@ def _band(position: np.ndarray, ordered: pd.DataFrame, floor: float) -> go.Scatt
         fill="toself",
         fillcolor=f"rgba({int(colour[1:3], 16)},{int(colour[3:5], 16)},{int(colour[5:7], 16)},0.22)",
         line={"width": 0},
-        name="90 % of such windows",
+        name="90 % of the windows",
         hoverinfo="skip",
     )
 
 
-def prices(frame: pd.DataFrame) -> go.Figure:
-    """The promises that cost most. ``frame``: item, cost (expected interactions per delivery), dearest first."""
+def prices(frame: pd.DataFrame, unit: str) -> go.Figure:
+    """What promises cost. ``frame``: item, cost (in ``unit`` per delivery), dearest first.
+
+    A bar an item where there are few; otherwise how the cost falls from the dearest item to the last.
+    """
+    if len(frame) > FEW:
+        return _price_curve(frame, unit)
     top = frame.iloc[::-1]
     figure = go.Figure(
         go.Bar(
@@ -222,10 +233,29 @@ def prices(frame: pd.DataFrame) -> go.Figure:
             y=_short(top["item"]),
             orientation="h",
             marker_color=palette().second,
-            hovertemplate="%{y}<br>%{x:.4f} expected interactions per delivered user-state<extra></extra>",
+            hovertemplate=f"%{{y}}<br>%{{x:.4f}} {unit} per delivered user-state<extra></extra>",
         )
     )
-    return layout(figure, "expected interactions given up per delivery", "", height=60 + 30 * max(3, len(top)))
+    return layout(figure, f"{unit} given up per delivery", "", height=60 + 30 * max(3, len(top)))
+
+
+def _price_curve(frame: pd.DataFrame, unit: str) -> go.Figure:
+    """The cost of one more delivery by rank, thinned where there are very many items."""
+    ranks = np.unique(np.linspace(0, len(frame) - 1, DRAWN).round().astype(int)) if len(frame) > DRAWN else slice(None)
+    shown = frame.assign(rank=np.arange(1, len(frame) + 1)).iloc[ranks]
+    figure = go.Figure(
+        go.Scatter(
+            x=shown["rank"],
+            y=shown["cost"],
+            customdata=shown["item"],
+            mode="lines",
+            line={"color": palette().second, "width": 2, "shape": "hv"},
+            fill="tozeroy",
+            hovertemplate=f"<b>%{{customdata}}</b><br>%{{y:.4f}} {unit} per delivered user-state<extra></extra>",
+        )
+    )
+    figure.update_yaxes(rangemode="tozero")
+    return layout(figure, "items with a price, dearest first", f"{unit} for one more", height=280)
 
 
 def gave_way(frame: pd.DataFrame) -> go.Figure:
@@ -259,14 +289,15 @@ def given_up(frame: pd.DataFrame) -> go.Figure:
     ]
     figure = go.Figure(
         go.Bar(
-            x=labels,
-            y=frame["states"],
+            x=frame["states"][::-1],
+            y=labels[::-1],
+            orientation="h",
             marker_color=palette().main,
-            hovertemplate="%{x} given up<br>%{y:,} user-states<extra></extra>",
+            hovertemplate="%{y} given up<br>%{x:,} user-states<extra></extra>",
         )
     )
-    figure.update_xaxes(type="category")
-    return layout(figure, "share of expected interactions given up", "user-states")
+    figure.update_yaxes(type="category")
+    return layout(figure, "user-states", "", height=90 + 26 * len(labels))
 
 
 def _short(names: pd.Series) -> list[str]:

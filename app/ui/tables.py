@@ -30,11 +30,14 @@ class Column:
         ``share`` shows 0.0123 as 1.23 %; ``decimal`` shows four places; ``yes`` a tick or none.
     help : str
         What the figure means, on hover.
+    width : int or None
+        In pixels, where what is in it may be long.
     """
 
     label: str
     kind: Kind = "text"
     help: str = ""
+    width: int | None = None
 
     def config(self) -> ColumnConfig:
         """What ``st.dataframe`` wants to know."""
@@ -45,7 +48,7 @@ class Column:
         if self.kind == "yes":
             return st.column_config.CheckboxColumn(label, help=explanation)
         if self.kind == "text":
-            return st.column_config.TextColumn(label, help=explanation)
+            return st.column_config.TextColumn(label, help=explanation, width=self.width)
         formats = {"count": "localized", "share": "percent", "decimal": "%.4f"}
         return st.column_config.NumberColumn(label, help=explanation, format=formats[self.kind])
 

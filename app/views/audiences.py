@@ -51,7 +51,7 @@ def _plan(scenario: services.Scenario, part: str) -> None:
     items = services.audience_items(scenario, part)
     if not items["delivered"].any():
         if part == "test" and "online" not in scenario.metrics:
-            choosing.not_delivered()
+            choosing.not_delivered(scenario)
         else:
             body = "Raise K or β under Plan and save again."
             messages.empty("This plan reaches nobody here", body, icon=":material/group_off:")

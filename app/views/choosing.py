@@ -6,7 +6,7 @@ import streamlit as st
 
 from app import services
 from app.ui import messages
-from app.views import frame
+from app.views import address, frame, waiting
 
 
 def saved_plan(nothing: str, icon: str, *, delivered: bool = False) -> services.Scenario | None:
@@ -28,6 +28,9 @@ def saved_plan(nothing: str, icon: str, *, delivered: bool = False) -> services.
         st.page_link(target, label=label, icon=":material/arrow_forward:")
         return None
     names = {s.id: s for s in saved}
+    linked = address.asked(address.SCENARIO, "chosen plan")
+    if linked in names:
+        st.session_state["audience-plan"] = linked
     if st.session_state.get("audience-plan") not in names:
         st.session_state["audience-plan"] = saved[0].id
     chosen = st.selectbox(
@@ -40,15 +43,27 @@ def saved_plan(nothing: str, icon: str, *, delivered: bool = False) -> services.
     )
     scenario = names[chosen]
     if delivered and "online" not in scenario.metrics:
-        not_delivered()
+        not_delivered(scenario)
         return None
     return scenario
 
 
-def not_delivered() -> None:
-    """A plan whose prices were never applied to the test window."""
+def not_delivered(scenario: services.Scenario) -> None:
+    """A plan whose prices were never applied to the test window, and the button that does it."""
     messages.empty(
         "Not delivered yet",
-        "Open it under Plan and save it again, or run `rim deliver`: then its prices are applied to the test window.",
+        "This plan was made, but its prices did not yet decide for the user-states of its test window. That takes a "
+        "few seconds and is kept with the plan.",
         icon=":material/schedule_send:",
     )
+    deliver(scenario, "Deliver it now")
+
+
+def deliver(scenario: services.Scenario, label: str, icon: str = "local_shipping") -> None:
+    """A button that delivers a saved plan beside the page; its progress, and a stop, as long as it goes on."""
+    with st.container(horizontal_alignment="center", key="deliver"):
+        if waiting.over(services.delivery_key(scenario), "deliver the plan") and st.button(
+            label, type="primary", icon=f":material/{icon}:", key=f"deliver-{scenario.id}"
+        ):
+            services.request_delivery(scenario)
+            st.rerun()

@@ -67,28 +67,36 @@ def _choose(listed: pd.DataFrame, known: pd.DataFrame) -> list[str]:
     )
     address.write(address.PLANS, ",".join(chosen))
     columns = {
-        "name": Column("Plan"),
-        "model": Column("Model"),
+        "name": Column("Plan", width=280),
+        "model": Column("Model", width=170),
         "version": Column("Data version", "count"),
         "capacity": Column("K", "count", "Items for each user"),
         "min_exposure": Column("β", "share", "Promised minimum, share of user-states"),
         "max_exposure": Column("β′", "share", "Promised maximum, share of user-states"),
-        "own": Column("Own promises", "count", "Items and groups with a promise of their own"),
+        "own": Column("Own", "count", "Items and groups with a promise of their own"),
         "feasible": Column("All kept", "yes", "Whether every promise is kept on the planned user-states"),
-        "objective": Column("Expected interactions", "count"),
-        "gap": Column("Gap", "share", "How far from the optimum the plan can be"),
+        "objective": Column("Expected", "count", "Expected interactions, in the plan"),
         "precision": Column("Precision", "decimal", "Interactions per delivery, in the test window"),
         "item_perplexity": Column("Items reached", "count", "Effective number (perplexity), in the test window"),
         "archived": Column("Archived", "yes"),
         "note": Column("Note"),
         "created_at": Column("Saved", "time"),
     }
-    if not listed["archived"].any():
-        del columns["archived"]
-    if not listed["note"].str.len().any():
-        del columns["note"]
+    columns = {name: column for name, column in columns.items() if name not in _unsaying(listed)}
     tables.show(listed, columns, "saved-plans", rows=8)
     return list(chosen)
+
+
+def _unsaying(listed: pd.DataFrame) -> set[str]:
+    """Columns that say nothing about these plans: a table should fit the window."""
+    nothing = {
+        "version": listed["version"].nunique() == 1,
+        "max_exposure": listed["max_exposure"].isna().all(),
+        "own": not listed["own"].fillna(0).any(),
+        "archived": not listed["archived"].any(),
+        "note": not listed["note"].str.len().any(),
+    }
+    return {name for name, quiet in nothing.items() if quiet}
 
 
 # -- one plan ------------------------------------------------------------------------------------------------
@@ -171,8 +179,13 @@ def _side_by_side(found: services.SideBySide, chosen: list[str]) -> None:
             "These plans were made on different events or windows: their figures cannot be compared one to one.",
             icon=":material/warning:",
         )
-    if found.unread:
-        names = ", ".join(messages.plain(n) for n in found.unread)
+    for scenario_id in found.undelivered:
+        scenario = services.find_scenario(scenario_id)
+        if scenario is not None:
+            _deliver(scenario)
+    gone = [n for i, n in zip(chosen, found.names, strict=True) if n in found.unread and i not in found.undelivered]
+    if gone:
+        names = ", ".join(messages.plain(n) for n in gone)
         st.info(
             f"The items of {names} cannot be shown: the data or the model are here no more.", icon=":material/info:"
         )
@@ -185,13 +198,26 @@ def _side_by_side(found: services.SideBySide, chosen: list[str]) -> None:
     left, right = st.columns([2, 3], gap="large")
     with left:
         st.subheader("Relevance against reach", anchor=False)
-        charts.show(
-            plan_charts.plans(found.points), "compare-points", "Precision against items reached, one mark a plan"
-        )
+        if len(found.points) < 2:
+            st.caption("Fewer than two of these plans were delivered.")
+        else:
+            alt = "Precision against items reached, one mark a plan"
+            charts.show(plan_charts.plans(found.points), "compare-points", alt)
     with right:
         _items(found)
     st.caption("A link that opens this comparison:")
     st.code(address.link("compare", plans=",".join(chosen), dataset=st.session_state.get("dataset", "")), language=None)
+
+
+def _deliver(scenario: services.Scenario) -> None:
+    """A plan that was never delivered has no figures of its test window: the way to them."""
+    text, link = st.columns([5, 2], vertical_alignment="center")
+    text.info(
+        f"“{messages.plain(scenario.name)}” was not yet delivered to its test window: what came of it is not known.",
+        icon=":material/schedule_send:",
+    )
+    query = {"scenario": scenario.id, "dataset": f"{scenario.dataset} v{scenario.dataset_version}"}
+    link.page_link("views/delivery.py", label="Deliver it", icon=":material/arrow_forward:", query_params=query)
 
 
 def _figures(rows: pd.DataFrame, names: tuple[str, ...]) -> None:

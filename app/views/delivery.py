@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 
@@ -106,14 +107,16 @@ def _over_time(found: services.Simulation) -> None:
 
 
 def _items(found: services.Simulation) -> None:
-    """Courses of some items, those furthest below their promise first."""
+    """Courses of some items, those furthest from keeping their promise first."""
     st.subheader("Item by item", anchor=False)
-    gap = (found.items["minimum"] - found.items["delivered"]).astype(float)
+    short = (found.items["minimum"] - found.items["delivered"]).where(found.items["minimum"] > 0, -np.inf)
+    over = (found.items["delivered"] - found.items["maximum"]).astype(float).fillna(-np.inf)
+    gap = np.maximum(short.astype(float), over)
     ordered = found.items.assign(gap=gap).sort_values(["gap", "delivered"], ascending=False, kind="stable")
     labels = dict(zip(ordered["item_id"], ordered["title"], strict=True))
     chosen = st.multiselect(
         "Items", list(labels), default=list(labels)[:3], format_func=labels.__getitem__, max_selections=MOST_ITEMS,
-        key="course-items", help="Furthest below their promise first. The dotted line is an even pace to the promise.",
+        key="course-items", help="Furthest from their promise first. The dotted line is an even pace to the promise.",
     )  # fmt: skip
     if chosen:
         columns = found.items.set_index("item_id")["column"]

@@ -15,6 +15,7 @@ LONGEST = 1_800
 TABLE = "plan-own-promises"
 VERSION = "plan-own-version"
 RULES = "plan-rules"
+RULES_VERSION = "plan-rules-version"
 
 
 def put(request: services.PlanRequest) -> None:
@@ -41,9 +42,15 @@ def put_promises(promises: tuple[services.Promise, ...]) -> None:
 
 
 def put_rules(rules: services.Rules) -> None:
-    """Put further rules into their fields (before they are drawn, or in a callback)."""
+    """Put further rules into their fields and tables (before they are drawn, or in a callback)."""
     st.session_state[RULES] = rules
+    redraw_rules()
     st.session_state["rules-per-user"], st.session_state["rules-budget"] = rules.max_per_user, rules.budget
+
+
+def redraw_rules() -> None:
+    """The tables of further rules begin anew, with the rules as they are now."""
+    st.session_state[RULES_VERSION] = st.session_state.get(RULES_VERSION, 0) + 1
 
 
 def open_scenario(scenario_id: str) -> None:

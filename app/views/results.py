@@ -12,7 +12,7 @@ import streamlit as st
 from app import services
 from app.ui import charts, messages, plan_charts, tables
 from app.ui.tables import Column
-from app.views import history, promises, waiting
+from app.views import choosing, history, promises, waiting
 
 STAGES = {
     "outlook": "What to expect",
@@ -20,6 +20,8 @@ STAGES = {
     "planned": "Planned (calibration windows)",
 }
 VERDICTS = {"short": 0, "over": 1, "kept": 2}
+ALIKE = 0.995
+"""Costs within half a percent of each other are called the same."""
 OUTLOOKS = {"unlikely": 0, "takes": 1, "likely": 2, "": 3}
 
 
@@ -167,6 +169,9 @@ def _delivery(result: services.PlanResult) -> None:
         label_visibility="collapsed",
     )
     outlook = stage == "outlook"
+    if outlook and not result.measured:
+        _work_out(result)
+        return
     part = "planned" if stage == "planned" else "online"
     items = result.items.assign(
         item=result.items["title"],
@@ -177,60 +182,73 @@ def _delivery(result: services.PlanResult) -> None:
         said=result.items["outlook"].map(plan_charts.OUTLOOKS),
     )
     if outlook:
-        _outlook(items)
+        _outlook(result)
     charts.show(
         plan_charts.delivery(items, outlook=outlook),
         "delivery",
-        "User-states delivered for every item against its promise, with the interval of another window like this one"
+        "User-states expected for every item against its promise, with the interval that holds nine of ten windows"
         if outlook
         else "User-states delivered for every item against its promise",
     )
     columns = {
         "title": Column("Item"),
         "item_id": Column("Id"),
-        "said": Column("Outlook", help="Of the promise, in another window like the test window"),
-        "chance": Column("Chance", "share", "That another such window keeps the promise"),
+        "said": Column("Outlook", help="Of the promise, when other user-states come one at a time"),
+        "chance": Column("Chance", "share", "That the promise is kept"),
         "verdict": Column("Promise"),
-        "delivered": Column("Delivered", "count", "User-states that get the item"),
-        "low": Column("From", "count", "Nine of ten such windows lie between"),
-        "high": Column("To", "count", "Nine of ten such windows lie between"),
+        "expected": Column("Expected", "count", "User-states that will get the item"),
+        "low": Column("From", "count", "Nine of ten windows lie between"),
+        "high": Column("To", "count", "Nine of ten windows lie between"),
+        "delivered": Column("In the test window" if outlook else "Delivered", "count", "User-states that get the item"),
         "minimum": Column("At least", "count", "Promised user-states"),
         "maximum": Column("At most", "count", "Promised user-states"),
         "cost": Column(
             "Cost of one more", "decimal", "Expected interactions given up for one more delivery of this item"
         ),
     }
-    for name in ("verdict",) if outlook else ("said", "chance", "low", "high"):
+    for name in ("verdict",) if outlook else ("said", "chance", "expected", "low", "high"):
         del columns[name]
     if items["maximum"].isna().all():
         del columns["maximum"]
     first = items["outlook"].map(OUTLOOKS) if outlook else items["verdict"].map(VERDICTS)
-    ordered = items.assign(first=first).sort_values(["first", "delivered"], kind="stable")
+    by = "expected" if outlook else "delivered"
+    ordered = items.assign(first=first).sort_values(["first", by], kind="stable")
     tables.paged(ordered, columns, "delivery-table", search=("title", "item_id"))
 
 
-def _outlook(items: pd.DataFrame) -> None:
-    """How many promises are likely to be kept, in words."""
-    counts = items["outlook"].value_counts()
+def _outlook(result: services.PlanResult) -> None:
+    """How many promises are likely to be kept."""
+    counts = result.items["outlook"].value_counts()
     if not counts.drop("", errors="ignore").sum():
         st.caption("No minimum is promised: nothing can be missed.")
-        return
-    for cell, (verdict, icon, explanation) in zip(
-        st.columns(3),
-        (
-            ("likely", "check_circle", "By themselves, without taking places from other items."),
-            ("takes", "swap_horiz", "They are boosted: other items give places up for them."),
-            ("unlikely", "warning", "Less than an even chance. A promise met on average is missed half of the time."),
-        ),
-        strict=True,
-    ):
-        name = plan_charts.OUTLOOKS[verdict]
-        number = messages.count(int(counts.get(verdict, 0)), "items")
-        cell.markdown(f":material/{icon}: **{number}** {name}", help=explanation)
+    else:
+        for cell, (verdict, explanation) in zip(
+            st.columns(3),
+            (
+                ("likely", "By themselves, without taking places from other items."),
+                ("takes", "They are boosted: other items give places up for them."),
+                ("unlikely", "Less than an even chance. A promise met on average is missed half of the time."),
+            ),
+            strict=True,
+        ):
+            name = plan_charts.OUTLOOKS[verdict]
+            number = messages.count(int(counts.get(verdict, 0)), "items")
+            cell.metric(name[:1].upper() + name[1:], number, border=True, help=explanation)
     st.caption(
-        "What another window like the test window would bring: the band holds nine of ten such windows, as users are "
-        "drawn anew."
+        "What these prices will deliver to as many other user-states as the test window has: the band holds nine of "
+        "ten such windows, as users are drawn anew from the calibration windows. In the test window itself "
+        f"{messages.percent(result.foreseen, 0)} of the items came to lie within their band."
     )
+
+
+def _work_out(result: services.PlanResult) -> None:
+    """A plan that an older version saved lacks who loses and what to expect: the button that works it out."""
+    st.info(
+        "An older version saved this plan without what is shown here. It can be worked out from what was kept.",
+        icon=":material/history:",
+    )
+    if result.saved is not None:
+        choosing.deliver(result.saved, "Work it out", "calculate")
 
 
 def _costs(result: services.PlanResult) -> None:
@@ -241,10 +259,10 @@ def _costs(result: services.PlanResult) -> None:
     unit = result.unit
     st.caption(
         f"{messages.count(len(dear), 'items')} would not reach the promised minimum by themselves. "
-        f"The cost is the {unit} given up for each further user-state such an item is shown to."
+        f"The cost is the {unit} given up for each further user-state such an item is shown to. {_dearest(dear)}"
     )
-    shown = dear.head(10).assign(item=lambda f: f["title"])
-    charts.show(plan_charts.prices(shown), "prices", "The ten dearest promises")
+    alt = "What one more delivery of each item with a price costs, dearest first"
+    charts.show(plan_charts.prices(dear.assign(item=dear["title"]), unit), "prices", alt)
     _story(result, dear)
     dear = dear.assign(
         thousand=1000 * dear["cost"],
@@ -263,6 +281,18 @@ def _costs(result: services.PlanResult) -> None:
     if dear["free"].isna().all():
         del columns["free"], columns["boosted"]
     tables.paged(dear, columns, "prices-table", search=("title", "item_id"))
+
+
+def _dearest(dear: pd.DataFrame) -> str:
+    """Which items cost most, in a sentence. ``dear``: title and cost, dearest first."""
+    most = dear["cost"].iloc[0]
+    alike = int((dear["cost"] >= ALIKE * most).sum())
+    each = messages.decimal(most)
+    if alike == 1:
+        return f"The dearest is {messages.plain(dear['title'].iloc[0])}, at {each}."
+    if alike == len(dear):
+        return f"All of them cost the same, {each} each."
+    return f"{messages.count(alike)} of them cost the most, {each} each."
 
 
 def _story(result: services.PlanResult, dear: pd.DataFrame) -> None:
@@ -292,12 +322,9 @@ def _story(result: services.PlanResult, dear: pd.DataFrame) -> None:
 
 def _who_loses(result: services.PlanResult) -> None:
     """Which items give places up, and how what is given up falls on the users."""
-    losers, items = result.losers, result.items
-    if losers is None or items["free"].isna().any():
-        st.info(
-            "Saved plans of the command line do not keep this: press **Compute again** above to see who loses.",
-            icon=":material/info:",
-        )
+    losses, items = result.losses, result.items
+    if losses is None or items["free"].isna().any():
+        _work_out(result)
         return
     lost = (items["free"] - items["planned_delivered"]).clip(lower=0)
     items = items.assign(lost=lost).sort_values(["lost", "item_id"], ascending=[False, True])
@@ -309,13 +336,13 @@ def _who_loses(result: services.PlanResult) -> None:
     cells[0].metric("Places that change hands", messages.count(int(lost.sum())), border=True)
     cells[1].metric(
         "User-states that lose relevance",
-        messages.percent(losers.worse),
+        messages.percent(losses.worse),
         border=True,
         help="That give up more than half a percent of the interactions expected of them.",
     )
     cells[2].metric(
         "Borne by the tenth that loses most",
-        messages.percent(losers.worst_tenth, 0),
+        messages.percent(losses.worst_tenth, 0),
         border=True,
         help="Share of all that is given up. A tenth would be even.",
     )
@@ -325,13 +352,13 @@ def _who_loses(result: services.PlanResult) -> None:
         charts.show(plan_charts.gave_way(gave.head(12)), "gave-way", "Items that lose most user-states")
     with right:
         st.subheader("Users who pay", anchor=False)
-        charts.show(plan_charts.given_up(losers.users), "given-up", "User-states by the share they give up")
+        charts.show(plan_charts.given_up(result.given_up), "given-up", "User-states by the share they give up")
         columns = {
             "low": Column("From", "share", "Share of expected interactions given up"),
             "high": Column("To", "share"),
             "states": Column("User-states", "count"),
         }
-        tables.beside(losers.users, columns, "given-up-table")
+        tables.beside(result.given_up, columns, "given-up-table")
     columns = {
         "title": Column("Item"),
         "item_id": Column("Id"),

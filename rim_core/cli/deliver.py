@@ -21,11 +21,9 @@ def deliver(out: Output, plan: str) -> None:
     """
     from rim_core.cli.walk import deliver_again, delivery
     from rim_core.planning import Constraints
-    from rim_core.progress import Progress
 
     with out.workspace() as workspace, out.meter() as meter:
-        meter(Progress("delivering to the test window", 0.0, 1.0))
-        scenario, source, delivered = deliver_again(workspace, workspace.scenario(plan))
+        scenario, source, delivered = deliver_again(workspace, workspace.scenario(plan), callback=meter)
     items = delivery(delivered, Constraints(**scenario.constraints), source.titles)
     counts = items["verdict"].value_counts()
     online = scenario.metrics["online"]

@@ -95,9 +95,9 @@ def plan(out: Output, /, model: str | None, listing: bool, **asked: Any) -> None
         made = DualPlanner(constraints, seed=asked["seed"]).fit(
             source.calibration, confidence=asked["confidence"], callback=meter
         )
-        meter.end()
         if made.problems and not asked["best_effort"]:
             raise InfeasibleError([*made.problems, "Nothing was kept; --best-effort keeps what comes closest."])
+        meter(Progress("comparing with a plan without promises", 0.9, 1.0))
         scenario = keep_plan(workspace, source, made, asked["name"] or describe(asked), None)
         dearest = dearest_promises(workspace, scenario.id)
     margin = None if made.margin is None else asdict(made.margin)
@@ -115,6 +115,8 @@ def plan(out: Output, /, model: str | None, listing: bool, **asked: Any) -> None
             "",
             certificate_text(scenario.certificate),
             *groups_text(made),
+            "",
+            losses_text(scenario.metrics["losses"]),
             "",
             dearest_text(dearest),
             "",
@@ -265,6 +267,17 @@ def certificate_text(certificate: Mapping[str, Any]) -> str:
         {"what": "every promise kept", "value": "yes" if certificate["feasible"] else "no"},
     ]
     return table(rows, {"what": "Certificate", "value": ""})
+
+
+def losses_text(losses: Mapping[str, Any]) -> str:
+    """Who pays for the promises, in a sentence."""
+    if not losses["cost"] and not losses["worse"]:
+        return "Nobody pays for the promises: the plan is the one without them."
+    return (
+        f"The promises cost {100 * losses['cost']:.2f} % of what would be expected without them. "
+        f"{100 * losses['worse']:.1f} % of the user-states give up more than 0.5 % of theirs; the tenth that gives up "
+        f"most bears {100 * losses['worst_tenth']:.0f} % of it."
+    )
 
 
 def dearest_text(rows: list[dict[str, Any]]) -> str:

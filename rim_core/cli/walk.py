@@ -12,13 +12,19 @@ from rim_core.audiences import plan_pairs
 from rim_core.errors import ArtifactError, NotFoundError
 from rim_core.evaluation import evaluate
 from rim_core.jobs import make_split
-from rim_core.planning import Constraints
+from rim_core.planning import Baseline, Constraints, expected_deliveries, who_loses, without_promises
+from rim_core.planning.losses import value_of_states
 from rim_core.planning.online import online_match
+from rim_core.progress import Progress, silent
+from rim_core.storage.scenarios import MEASURED
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rim_core.assignment import Assignment
     from rim_core.datasets.split import Split
-    from rim_core.planning import Plan
+    from rim_core.planning import Losses, Plan
+    from rim_core.progress import Callback
     from rim_core.scores import Scores
     from rim_core.storage import ModelInfo, Scenario, Workspace
 
@@ -66,9 +72,58 @@ def scored(workspace: Workspace, info: ModelInfo, split: Split | None = None) ->
     )
 
 
-def keep_plan(workspace: Workspace, source: Scored, plan: Plan, name: str, delivered: Assignment | None) -> Scenario:
-    """Store a plan with what it gives to the calibration states and, when delivered, to the test states."""
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """What a plan keeps beside its promises and prices.
+
+    Attributes
+    ----------
+    items : DataFrame
+        item_id, free (user-states without promises), expected, low, high, chance (of other states like the test ones).
+    losses : Losses
+        Who pays.
+    """
+
+    items: pd.DataFrame
+    losses: Losses
+
+
+def measure(plan: Plan, states: int, free: Baseline | None = None) -> Measured:
+    """Who pays for a plan, and what it will deliver to ``states`` others.
+
+    Parameters
+    ----------
+    free : Baseline, optional
+        The plan without promises, where it is known already.
+    """
+    if free is None:
+        free = Baseline.of(without_promises(plan.problem.given, plan.constraints, seed=plan.seed))
+    losses = who_loses(value_of_states(plan.assignment), plan.certificate.objective, free)
+    return Measured(plan.delivery_intervals(states).assign(free=free.exposure), losses)
+
+
+def keep_plan(
+    workspace: Workspace,
+    source: Scored,
+    plan: Plan,
+    name: str,
+    delivered: Assignment | None,
+    *,
+    measured: Measured | None = None,
+    asked: Mapping[str, Any] | None = None,
+) -> Scenario:
+    """Store a plan: who pays for it, what it gives to the calibration states and, when delivered, to the test states.
+
+    Parameters
+    ----------
+    asked : mapping, optional
+        How whoever asked for it said so; it comes back as it is.
+    """
+    if measured is None:
+        measured = measure(plan, source.test.shape[0])
     metrics: dict[str, Any] = {"offline": evaluate(plan.assignment, source.split.calibration).to_dict()}
+    metrics["losses"] = losses_document(measured.losses)
+    metrics["promises"] = {"problems": list(plan.problems)} | ({} if asked is None else {"request": asked})
     pairs = {"calibration": plan_pairs(plan.assignment, counts=source.counts)}
     if plan.margin is not None:
         metrics["margin"] = asdict(plan.margin)
@@ -84,34 +139,89 @@ def keep_plan(workspace: Workspace, source: Scored, plan: Plan, name: str, deliv
         model_id=source.info.id,
         constraints=plan.constraints.to_dict(),
         seed=plan.seed,
-        promises=plan.promises,
+        promises=plan.promises.merge(measured.items[["item_id", *MEASURED]], on="item_id", how="left"),
         certificate=asdict(plan.certificate),
         metrics=metrics,
         pairs=pairs,
     )
 
 
-def deliver_again(workspace: Workspace, scenario: Scenario) -> tuple[Scenario, Scored, Assignment]:
+def losses_document(losses: Losses) -> dict[str, Any]:
+    """Who pays, as it is kept with a plan."""
+    return {**asdict(losses), "states": losses.states.tolist()}
+
+
+def deliver_again(
+    workspace: Workspace,
+    scenario: Scenario,
+    source: Scored | None = None,
+    *,
+    planned: Constraints | None = None,
+    callback: Callback = silent,
+) -> tuple[Scenario, Scored, Assignment]:
     """Give the test states of a stored plan what its prices say, by the online rule, and store that.
+
+    A plan that an older version kept is given what it lacks as well: who pays for it, and what to expect of it.
+
+    Parameters
+    ----------
+    source : Scored, optional
+        The plan's model on its split, where that is known already.
+    planned : Constraints, optional
+        The promises as they were planned on the calibration states, where their dates are other ones.
+    callback : callable
+        Gets :class:`~rim_core.progress.Progress`; what it raises ends the work, and nothing is stored.
 
     Raises
     ------
     ArtifactError
         The model is about other items than the plan.
     """
-    source = scored(workspace, workspace.model_info(scenario.model_id))
+    callback(Progress("scoring the user-states", 0.05, 1.0))
+    source = source or scored(workspace, workspace.model_info(scenario.model_id))
     items = workspace.scenario_items(scenario.id)
     if list(items["item_id"]) != [str(i) for i in source.test.item_ids]:
         raise ArtifactError(f"The model of {scenario.id} is about other items than the plan: make the plan again.")
     constraints = Constraints(**scenario.constraints)
     stored = scenario.metrics.get("user_prices")
-    delivered = online_match(
-        source.test, items["price"].to_numpy(float, copy=True), constraints, seed=scenario.seed,
-        cap_prices=None if stored is None else pd.Series(stored, dtype=float),
-    )  # fmt: skip
-    metrics = {"online": evaluate(delivered, source.split.test).to_dict()}
+    cap_prices = None if stored is None else pd.Series(stored, dtype=float)
+    prices = items["price"].to_numpy(float, copy=True)
+    callback(Progress("delivering to the test window", 0.4, 1.0))
+    delivered = online_match(source.test, prices, constraints, seed=scenario.seed, cap_prices=cap_prices)
+    metrics: dict[str, Any] = {"online": evaluate(delivered, source.split.test).to_dict()}
+    lacking = None
+    if lacks_figures(scenario, items):
+        callback(Progress("comparing with a plan without promises", 0.7, 1.0))
+        again = online_match(
+            source.calibration, prices, planned or constraints, seed=scenario.seed, cap_prices=cap_prices, planned=True
+        )
+        free = without_promises(source.calibration, planned or constraints, seed=scenario.seed)
+        lacking = expected_deliveries(again, prices, constraints, source.test.shape[0])
+        lacking["free"] = free.assignment.exposure
+        value = _planned_value(workspace, scenario, source.calibration.shape[0])
+        losses = who_loses(value, scenario.certificate["objective"], Baseline.of(free))
+        metrics["losses"] = losses_document(losses)
+    callback(Progress("storing what is delivered", 0.9, 1.0))
     pairs = plan_pairs(delivered, counts=source.counts)
-    return workspace.deliver(scenario.id, "test", pairs, metrics), source, delivered
+    return workspace.deliver(scenario.id, "test", pairs, metrics, lacking), source, delivered
+
+
+def lacks_figures(scenario: Scenario, items: pd.DataFrame) -> bool:
+    """Whether a plan was kept without who pays for it or what to expect of it. ``items``: ``scenario_items``."""
+    return "losses" not in scenario.metrics or bool(items[list(MEASURED)].isna().any(axis=None))
+
+
+def _planned_value(workspace: Workspace, scenario: Scenario, states: int) -> np.ndarray:
+    """Σ λ of what a stored plan gives to every calibration state, (m,)."""
+    rows = workspace.query(
+        "SELECT state, sum(score) FROM scenario_pairs WHERE scenario = ? AND part = 'calibration' GROUP BY state",
+        [scenario.id],
+    )
+    value = np.zeros(states)
+    if rows:
+        state, total = np.array(rows).T
+        value[state.astype(np.int64)] = total
+    return value
 
 
 def dearest_promises(workspace: Workspace, scenario: str, count: int = 10) -> list[dict[str, Any]]:

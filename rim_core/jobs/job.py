@@ -38,6 +38,8 @@ class Job:
         It was asked to stop and has not stopped yet.
     models : tuple of str
         Ids of the models it made.
+    kept : list of dict
+        The history of one that is done.
     created_at : datetime
     started_at, finished_at : datetime or None
     """
@@ -52,6 +54,7 @@ class Job:
     progress: JobProgress | None
     cancelling: bool
     models: tuple[str, ...]
+    kept: list[dict[str, Any]]
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
@@ -100,4 +103,4 @@ class Job:
     @property
     def history(self) -> list[dict[str, Any]]:
         """{"model", "step", figures}: the last figures of every model and epoch."""
-        return self.progress.metrics if self.progress else []
+        return self.progress.metrics if self.progress else self.kept

@@ -332,7 +332,9 @@ class Jobs:
                     facts=model.facts,
                     evaluations=model.evaluations,
                 )
-            self.workspace.set_job(record.id, "done", models=[m.id for m in made.models])
+            progress = folder.progress()
+            learned = None if progress is None else progress.metrics
+            self.workspace.set_job(record.id, "done", models=[m.id for m in made.models], history=learned)
         shutil.rmtree(folder.path, ignore_errors=True)
 
     def _ended_otherwise(self, record: JobRecord, result: Mapping[str, Any]) -> None:
@@ -407,6 +409,7 @@ class Jobs:
             progress=None if record.state == "queued" else folder.progress(),
             cancelling=record.state == "running" and folder.cancel_asked is not None,
             models=record.models,
+            kept=record.history,
             created_at=record.created_at,
             started_at=record.started_at,
             finished_at=record.finished_at,

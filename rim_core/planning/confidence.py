@@ -14,16 +14,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 from scipy import sparse
+from scipy.special import ndtr
 
 from rim_core.errors import ConstraintError
 from rim_core.planning.online import online_match
 
 if TYPE_CHECKING:
+    from rim_core.assignment import Assignment
     from rim_core.planning.constraints import Constraints
     from rim_core.planning.plan import Plan
     from rim_core.planning.problem import Problem
     from rim_core.scores import Scores
 
+LEVEL = 0.9
+"""Of the intervals."""
 ROOM = 0.97
 """Share of all places that minimum promises with their margins may take."""
 
@@ -83,13 +87,12 @@ def raised(minimum: np.ndarray, maximum: np.ndarray, z: float) -> np.ndarray:
     return np.where(minimum > 0, np.minimum(np.ceil(root**2 - 1e-9), maximum), 0).astype(np.int64)
 
 
-def delivery_intervals(
-    plan: Plan, states: int, *, level: float = 0.9, resamples: int = 400, seed: int = 0
-) -> pd.DataFrame:
+def delivery_intervals(plan: Plan, states: int, *, level: float = LEVEL) -> pd.DataFrame:
     """What the online rule will deliver to other states of the same kind (Figure S7), with intervals.
 
-    Calibration users are drawn again with all their states. For items with a price the draw counts twice: once for
-    the states that arrive, once for those the price was found on.
+    The prices meet the calibration states once more by the online rule. What they deliver is drawn anew as their users
+    are (the bootstrap over users, in closed form). For items with a price the draw counts twice: once for the states
+    that arrive, once for those the price was found on.
 
     Parameters
     ----------
@@ -98,55 +101,88 @@ def delivery_intervals(
         How many states will arrive.
     level : float
         Probability that an interval covers.
-    resamples : int
-        Draws. O(resamples · assigned pairs) time, O(resamples · n) memory.
 
     Returns
     -------
     DataFrame
-        item_id, promised (of those states), expected, low, high.
+        item_id, promised (of those states), expected, low, high, chance (that the promise is reached). One pass over
+        the scores, then O(assigned pairs).
     """
     given = plan.problem.given
-    m, n = given.shape
     delivered = online_match(
         given, plan.item_prices, plan.constraints, seed=plan.seed, cap_prices=plan.user_prices, planned=True
     )
-    users = np.arange(m) if given.states is None else pd.factorize(given.states.user)[0]
-    count = int(users.max(initial=-1)) + 1
-    of_user = sparse.csr_matrix((np.ones(m), (users, np.arange(m))), shape=(count, m))
-    by_user = sparse.csr_matrix(of_user @ delivered.matrix)
-    sizes = np.bincount(users, minlength=count)
-    rng = np.random.default_rng(seed)
-    share = states / m
-    arriving = _resampled(rng, by_user, sizes, share, resamples)
-    priced = plan.item_prices != 0.0
-    found_on = _resampled(rng, by_user, sizes, 1.0, resamples)
-    mean = delivered.exposure * share
-    draws = arriving - np.where(priced, (found_on - delivered.exposure) * share, 0.0)
-    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2], axis=0)
-    promised = plan.constraints.bounds(states, n, crossing=True, capacity=np.ones(states, np.int64)).minimum
+    return expected_deliveries(delivered, plan.item_prices, plan.constraints, states, level=level)
+
+
+def expected_deliveries(
+    delivered: Assignment, item_prices: np.ndarray, constraints: Constraints, states: int, *, level: float = LEVEL
+) -> pd.DataFrame:
+    """The same from what the online rule delivers to the calibration states (see :func:`delivery_intervals`)."""
+    m, n = delivered.matrix.shape
+    share = states / max(m, 1)
+    once = user_variance(delivered.matrix, None if delivered.states is None else delivered.states.user)
+    deviation = np.sqrt(once * (share + np.where(item_prices != 0.0, share**2, 0.0)))
+    expected = delivered.exposure * share
+    promised = constraints.bounds(states, n, crossing=True, capacity=np.ones(states, np.int64)).minimum
+    low, high = interval(expected, deviation, level)
     return pd.DataFrame(
         {
-            "item_id": given.item_ids.astype(str),
+            "item_id": delivered.items.astype(str),
             "promised": promised,
-            "expected": mean,
-            "low": np.maximum(np.floor(low), 0.0),
-            "high": np.ceil(high),
+            "expected": expected,
+            "low": np.floor(low),
+            "high": np.minimum(np.ceil(high), states),
+            "chance": chance(expected, deviation, promised),
         }
     )
 
 
-def _resampled(
-    rng: np.random.Generator, by_user: sparse.csr_matrix, sizes: np.ndarray, share: float, resamples: int
-) -> np.ndarray:
-    """Deliveries of drawn users, scaled to the share of the states: (resamples, n)."""
-    users = len(sizes)
-    wanted = max(1, round(users * share))
-    weights = rng.multinomial(wanted, np.full(users, 1 / users), size=resamples).astype(float)
-    states = weights @ sizes
-    drawn = np.asarray((by_user.T @ weights.T).T)
-    out: np.ndarray = drawn * (share * sizes.sum() / np.maximum(states, 1.0))[:, None]
-    return out
+def user_variance(matrix: sparse.csr_matrix, user: np.ndarray | None = None) -> np.ndarray:
+    """Variance of every item's delivery when as many users are drawn anew with all their states (n,).
+
+    With c_uy deliveries to user u, who has s_u of the m states, and C_y = Σ_u c_uy: Σ_u (c_uy − C_y s_u / m)². That is
+    the bootstrap over users in closed form, for deliveries per state; with one state a user it is Σ c² − C² / U.
+
+    Parameters
+    ----------
+    matrix : csr_matrix (m, n)
+        0/1 over user-states.
+    user : ndarray of int (m,), optional
+        Whose state a row is; without it each is another user's.
+    """
+    m = matrix.shape[0]
+    row = np.arange(m) if user is None else np.unique(user, return_inverse=True)[1]
+    fold = sparse.csr_matrix((np.ones(m), (row, np.arange(m))), shape=(int(row.max(initial=-1)) + 1, m))
+    by_user = sparse.csr_matrix(fold @ matrix)
+    sizes = np.bincount(row)
+    total = np.asarray(by_user.sum(axis=0), float).ravel()
+    squares = np.asarray(by_user.multiply(by_user).sum(axis=0), float).ravel()
+    share = total / max(m, 1)
+    found: np.ndarray = squares - 2 * share * (by_user.T @ sizes) + share**2 * float(sizes @ sizes)
+    return found.clip(min=0.0)
+
+
+def interval(expected: np.ndarray, deviation: np.ndarray, level: float = LEVEL) -> tuple[np.ndarray, np.ndarray]:
+    """Bounds between which a delivery stays with probability ``level``. (n,) each.
+
+    The lower one is not below 0; the upper one not below what a delivery to nobody still allows (the rule of three).
+    """
+    tail = 0.5 - level / 2
+    z = NormalDist().inv_cdf(1 - tail)
+    return np.maximum(expected - z * deviation, 0.0), np.maximum(expected + z * deviation, -np.log(tail))
+
+
+def chance(expected: np.ndarray, deviation: np.ndarray, minimum: np.ndarray) -> np.ndarray:
+    """Probability that a delivery reaches its minimum (n,); 1 where nothing is promised.
+
+    Normal with the correction for whole numbers; a delivery that never varies reaches it or not.
+    """
+    above = np.asarray(expected, float) - minimum + 0.5
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = ndtr(above / deviation)
+    sure = (above > 0).astype(float)
+    return np.where(np.asarray(minimum) <= 0, 1.0, np.where(np.asarray(deviation) > 0, found, sure))
 
 
 def delivered_shares(plan: Plan, scores: Scores) -> pd.DataFrame:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from rim_core.errors import ScoreError
-from rim_core.planning.confidence import delivery_intervals
+from rim_core.planning.confidence import LEVEL, delivery_intervals
 from rim_core.planning.explain import ItemStory, explain_item, explain_state
 from rim_core.planning.online import online_match
 from rim_core.planning.preview import Preview, Previewer
@@ -137,9 +137,9 @@ class Plan:
         """Why a user-state is shown what it is shown (:func:`~rim_core.planning.explain.explain_state`)."""
         return explain_state(self, state)
 
-    def delivery_intervals(self, states: int, *, level: float = 0.9, seed: int = 0) -> pd.DataFrame:
+    def delivery_intervals(self, states: int, *, level: float = LEVEL) -> pd.DataFrame:
         """What other states will get, with intervals (:func:`~rim_core.planning.confidence.delivery_intervals`)."""
-        return delivery_intervals(self, states, level=level, seed=seed)
+        return delivery_intervals(self, states, level=level)
 
     @cached_property
     def user_prices(self) -> pd.Series | None:

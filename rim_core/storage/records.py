@@ -145,6 +145,8 @@ class JobRecord:
         Why it failed and what to do.
     models : tuple of str
         Ids of the models it made.
+    history : list of dict
+        {"model", "step", figures} of one that is done: the last figures of every model and epoch.
     """
 
     id: str
@@ -155,6 +157,7 @@ class JobRecord:
     state: str
     message: str | None
     models: tuple[str, ...]
+    history: list[dict[str, Any]]
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None

@@ -212,21 +212,37 @@ class ModelStore(Store):
         """Register a job."""
         with self.transaction() as cursor:
             cursor.execute(
-                "INSERT INTO jobs VALUES (?, ?, ?, ?, ?, NULL, '[]', ?, NULL, NULL)",
+                "INSERT INTO jobs VALUES (?, ?, ?, ?, ?, NULL, '[]', ?, NULL, NULL, NULL)",
                 [id, dataset.id, to_json(split), to_json(spec), state, now()],
             )
             self.record("job added", id, dataset=dataset.label)
 
     def set_job(
-        self, id: str, state: str, *, message: str | None = None, models: Iterable[str] = (), started: bool = False
+        self,
+        id: str,
+        state: str,
+        *,
+        message: str | None = None,
+        models: Iterable[str] = (),
+        history: Sequence[Mapping[str, Any]] | None = None,
+        started: bool = False,
     ) -> None:
-        """Write down what became of a job."""
+        """Write down what became of a job; ``history`` is the course of its losses."""
         finished = None if state in ("queued", "running") else now()
         with self.transaction() as cursor:
             cursor.execute(
-                """UPDATE jobs SET state = ?, message = ?, models = ?, finished_at = ?,
+                """UPDATE jobs SET state = ?, message = ?, models = ?, history = ?, finished_at = ?,
                           started_at = CASE WHEN ? THEN ? ELSE started_at END WHERE id = ?""",
-                [state, message, to_json(list(models)), finished, started, now(), id],
+                [
+                    state,
+                    message,
+                    to_json(list(models)),
+                    None if history is None else to_json(list(history)),
+                    finished,
+                    started,
+                    now(),
+                    id,
+                ],
             )
             self.record(f"job {state}", id, message=message)
 
@@ -239,14 +255,14 @@ class ModelStore(Store):
         """All jobs as last written down, the latest first."""
         rows = self.query(
             """SELECT j.id, coalesce(d.name, '(removed)'), coalesce(d.version, 0), j.split, j.spec, j.state, j.message,
-                      j.models, j.created_at, j.started_at, j.finished_at
+                      j.models, j.history, j.created_at, j.started_at, j.finished_at
                FROM jobs j LEFT JOIN datasets d ON d.id = j.dataset ORDER BY j.created_at DESC, j.id DESC"""
         )
         return [_job(row) for row in rows]
 
 
 def _job(row: tuple[Any, ...]) -> JobRecord:
-    (identity, dataset, version, split, spec, state, message, models, created, started, finished) = row
+    (identity, dataset, version, split, spec, state, message, models, history, created, started, finished) = row
     return JobRecord(
         id=identity,
         dataset=dataset,
@@ -256,6 +272,7 @@ def _job(row: tuple[Any, ...]) -> JobRecord:
         state=state,
         message=message,
         models=tuple(json.loads(models)),
+        history=[] if history is None else json.loads(history),
         created_at=utc(created),
         started_at=utc_or_none(started),
         finished_at=utc_or_none(finished),

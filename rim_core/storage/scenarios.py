@@ -18,6 +18,13 @@ if TYPE_CHECKING:
 
     from rim_core.storage.records import DatasetInfo
 
+ITEM_COLUMNS = (
+    "item_id", "minimum", "maximum", "delivered", "price", "free", "expected", "low", "high", "chance",
+)  # fmt: skip
+"""Of a plan's items: promises and prices, what each would get without promises (``free``), and what to expect of other
+states (see :func:`rim_core.planning.delivery_intervals`)."""
+MEASURED = ITEM_COLUMNS[5:]
+"""Those that plans of older versions lack."""
 PAIR_COLUMNS = ("state", "user_id", "item_id", "state_time", "rank", "score", "expected")
 """Columns of the pairs of a plan (see :func:`rim_core.audiences.plan_pairs`)."""
 
@@ -48,7 +55,8 @@ class ScenarioStore(Store):
         Parameters
         ----------
         promises : DataFrame
-            ``Plan.promises``: item_id, minimum, maximum, delivered, price; one row an item in play, in column order.
+            ``Plan.promises`` and, where they are known, the other :data:`ITEM_COLUMNS`; one row an item in play, in
+            column order.
         pairs : mapping of part to Table
             {"calibration": ..., "test": ...}: the assigned pairs with rank, score and expected interactions.
         """
@@ -57,13 +65,10 @@ class ScenarioStore(Store):
         identity = new_id("plan")
         values = [identity, name, dataset.id, to_json(split), model_id, method, to_json(constraints), seed, note]
         values += [to_json(certificate), to_json(metrics or {}), package_version(), False, now(), now()]
-        items = pa.Table.from_pandas(
-            promises[["item_id", "minimum", "maximum", "delivered", "price"]].astype({"item_id": object}),
-            preserve_index=False,
-        )
+        items = promises.reindex(columns=list(ITEM_COLUMNS)).astype({"item_id": object})
         with self.transaction() as cursor:
             cursor.execute(f"INSERT INTO scenarios VALUES ({', '.join('?' * len(values))})", values)
-            cursor.register("incoming_items", items)
+            cursor.register("incoming_items", pa.Table.from_pandas(items, preserve_index=False))
             cursor.execute("INSERT INTO scenario_items SELECT ?, * FROM incoming_items", [identity])
             cursor.unregister("incoming_items")
             for part, table in (pairs or {}).items():
@@ -77,18 +82,40 @@ class ScenarioStore(Store):
             cursor.execute("INSERT INTO scenario_pairs SELECT ?, ?, * FROM incoming_pairs", [scenario, part])
             cursor.unregister("incoming_pairs")
 
-    def deliver(self, id: str, part: str, table: pa.Table, metrics: Mapping[str, Any]) -> Scenario:
-        """Replace the pairs of one part of a scenario, and its figures under the same key."""
+    def deliver(
+        self, id: str, part: str, table: pa.Table, metrics: Mapping[str, Any], items: pd.DataFrame | None = None
+    ) -> Scenario:
+        """Replace the pairs of one part of a scenario, and its figures under the same key.
+
+        Parameters
+        ----------
+        items : DataFrame, optional
+            item_id and :data:`MEASURED`, of a plan that was kept without them.
+        """
         scenario = self.scenario(id)
         with self.transaction() as cursor:
             cursor.execute("DELETE FROM scenario_pairs WHERE scenario = ? AND part = ?", [scenario.id, part])
             self._insert_pairs(scenario.id, part, table)
+            if items is not None:
+                self._measure(scenario.id, items)
             merged = {**scenario.metrics, **metrics}
             cursor.execute(
                 "UPDATE scenarios SET metrics = ?, updated_at = ? WHERE id = ?", [to_json(merged), now(), scenario.id]
             )
             self.record("plan delivered", scenario.id, part=part, pairs=len(table))
         return self.scenario(scenario.id)
+
+    def _measure(self, scenario: str, items: pd.DataFrame) -> None:
+        with self.transaction() as cursor:
+            table = items[["item_id", *MEASURED]].astype({"item_id": object})
+            cursor.register("measured_items", pa.Table.from_pandas(table, preserve_index=False))
+            columns = ", ".join(f"{c} = m.{c}" for c in MEASURED)
+            cursor.execute(
+                f"""UPDATE scenario_items SET {columns} FROM measured_items m
+                    WHERE scenario_items.scenario = ? AND scenario_items.item_id = m.item_id""",
+                [scenario],
+            )
+            cursor.unregister("measured_items")
 
     def scenarios(self, dataset: str | None = None, *, archived: bool = False) -> list[Scenario]:
         """Stored plans, the latest first; archived ones only when asked."""
@@ -118,11 +145,9 @@ class ScenarioStore(Store):
         raise NotFoundError(f"There is no plan {id!r} here: see `rim plan --list`, or make one with `rim plan`.")
 
     def scenario_items(self, id: str) -> pd.DataFrame:
-        """item_id, minimum, maximum, delivered, price of a scenario's items, in column order."""
-        return self._frame(
-            "SELECT item_id, minimum, maximum, delivered, price FROM scenario_items WHERE scenario = ? ORDER BY rowid",
-            [id],
-        )
+        """The :data:`ITEM_COLUMNS` of a scenario's items, in column order; NaN where something was not kept."""
+        columns = ", ".join(ITEM_COLUMNS)
+        return self._frame(f"SELECT {columns} FROM scenario_items WHERE scenario = ? ORDER BY rowid", [id])
 
     def scenario_pairs(
         self, id: str, part: str = "test", *, item: str | None = None, user: str | None = None, limit: int | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +19,10 @@ from streamlit.testing.v1 import AppTest
 
 from app import services
 from rim_core.audiences import held_out
+from rim_core.cli import walk
+from rim_core.planning.online import online_match
 from rim_core.storage import Scenario
+from rim_core.storage.scenarios import MEASURED
 
 AUDIENCES, DELIVERY, CAMPAIGN = "views/audiences.py", "views/delivery.py", "views/campaign.py"
 
@@ -91,14 +95,67 @@ def test_a_workspace_without_a_saved_plan_says_the_next_step(shop: Path, app: Ap
     assert "No saved plan yet" in words(app)
 
 
-@pytest.mark.parametrize("page", [AUDIENCES, DELIVERY, CAMPAIGN])
-def test_a_plan_that_was_not_delivered_says_so(plan: Scenario, app: AppTest, page: str) -> None:
+@pytest.fixture
+def undelivered(plan: Scenario) -> Scenario:
+    """The same plan as an older version kept it from the command line: never delivered, without who loses."""
     with services.workspace().transaction() as cursor:
         cursor.execute("UPDATE scenarios SET metrics = '{}', updated_at = '2030-01-01'")
         cursor.execute("DELETE FROM scenario_pairs WHERE part = 'test'")
+        for column in MEASURED:
+            cursor.execute(f"UPDATE scenario_items SET {column} = NULL")
+    return services.workspace().scenario(plan.id)
+
+
+@pytest.mark.parametrize("page", [AUDIENCES, DELIVERY, CAMPAIGN])
+def test_a_plan_that_was_not_delivered_is_delivered_with_one_press(
+    plan: Scenario, undelivered: Scenario, app: AppTest, until: Callable, page: str
+) -> None:
     fine(go(app, page))
     assert "Not delivered yet" in words(app)
-    assert "rim deliver" in words(app)
+    app.button(key=f"deliver-{plan.id}").click().run()
+    until(app, lambda a: "Not delivered yet" not in words(a) and not a.get("progress"))
+    fine(app)
+    found = services.workspace().scenario(plan.id)
+    assert found.metrics["online"] == plan.metrics["online"]
+    assert "delivered a plan to its test states" in services.lately().iloc[0]["what"]
+
+
+def test_a_delivery_that_is_stopped_keeps_nothing(
+    undelivered: Scenario, app: AppTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slowly(*arguments: object, **more: object) -> object:
+        begun.set()
+        assert go_on.wait(60)
+        return online_match(*arguments, **more)
+
+    monkeypatch.setattr(walk, "online_match", slowly)
+    fine(go(app, DELIVERY))
+    app.button(key=f"deliver-{undelivered.id}").click().run()
+    assert begun.wait(60)
+    app.run()
+    assert app.get("progress")
+    task = services.task(services.delivery_key(undelivered))
+    next(b for b in app.button if b.label == "Stop").click().run()
+    go_on.set()
+    assert task.over.wait(60)
+    assert task.state == "dropped"
+    assert services.workspace().scenario(undelivered.id) == undelivered
+    app.run()
+    assert "Not delivered yet" in words(app)
+
+
+def test_start_leads_to_the_plan_that_was_not_delivered(undelivered: Scenario, app: AppTest) -> None:
+    services.clone(undelivered.id, "Another")
+    (first, second) = [a for a in services.attention() if a.kind == "plan"]
+    assert {first.query["scenario"], second.query["scenario"]} > {undelivered.id}
+    assert "not yet delivered" in first.text
+    assert first.page == DELIVERY
+    app.run()
+    app.query_params["scenario"] = undelivered.id
+    fine(app.switch_page(DELIVERY).run())
+    assert app.selectbox(key="audience-plan").value == undelivered.id
 
 
 # -- audiences ---------------------------------------------------------------------------------------------------

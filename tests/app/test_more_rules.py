@@ -124,6 +124,53 @@ def test_rules_that_contradict_each_other_say_what_to_do() -> None:
         assert part in said, part
 
 
+def test_a_table_of_rules_that_is_not_edited_says_what_it_was_made_of() -> None:
+    items, pairs = services.item_table(ALL.items, CATALOGUE), services.pair_table(ALL.pairs, CATALOGUE)
+    assert set(services.rules_from_table(items, CATALOGUE).items) == set(ALL.items)
+    assert set(services.rules_from_table(pairs, CATALOGUE).pairs) == set(ALL.pairs)
+    assert set(pairs["rule"]) == set(services.PAIR_RULES.values())
+    for table in (services.item_table((), CATALOGUE), services.pair_table((), CATALOGUE)):
+        assert table.empty
+        assert services.rules_from_table(table, CATALOGUE) == services.ReadRules()
+
+
+def test_cells_edited_rows_added_and_rows_begun_are_read() -> None:
+    table = services.item_table((ItemRule("t", value=2.5), ItemRule("gone", cost=1.0)), CATALOGUE)
+    table.loc[0, ["value", "start"]] = [4.0, pd.Timestamp("2024-03-01 09:30")]
+    table.loc[2] = {"item": "Milk", "cost": 0.5}
+    table.loc[3] = {"value": 1.0}  # no item yet
+    table.loc[4] = {"item": "wine", "value": 1.0}
+    read = services.rules_from_table(table, CATALOGUE, {"gone"})
+    assert read.items == (
+        ItemRule("t", "2024-03-01T09:30:00", value=4.0),
+        ItemRule("gone", cost=1.0),
+        ItemRule("m", cost=0.5),
+    )
+    assert read.problems == ("Row 5: there is no item wine among the items of this model.",)
+    table = services.pair_table((PairRule("forbidden", "u1", "c"),), CATALOGUE)
+    table.loc[0, "rule"] = "always"
+    table.loc[1] = {"rule": "never", "user": "u2", "item": "tea", "title": None}
+    table.loc[2] = {"rule": "never", "user": "u3", "item": None, "title": None}
+    read = services.rules_from_table(table, CATALOGUE)
+    assert read == services.ReadRules(pairs=(PairRule("forced", "u1", "c"), PairRule("forbidden", "u2", "t")))
+
+
+def test_a_long_list_of_pairs_is_edited_a_page_at_a_time_and_keeps_the_others(
+    shop: Path, app: AppTest, until: Callable
+) -> None:
+    planned(go(app, PLAN), until)
+    item = str(services.catalogue_of(app.selectbox(key="plan-model").value).index[0])
+    rows = "\n".join(f"u{i},{item}" for i in range(450))
+    app.text_area(key="rules-pairs-text").set_value(f"user,item\n{rows}").run()
+    app.button(key="rules-pairs-take").click().run()
+    app.number_input(key="rules-pairs-page").set_value(3).run()
+    assert [len(d.value) for d in app.dataframe if "rule" in d.value] == [50]
+    app.text_input(key="rules-pairs-search").set_value("U44").run()
+    assert not app.exception
+    assert [len(d.value) for d in app.dataframe if "rule" in d.value] == [11]
+    assert any("450 pairs" in e.label for e in app.expander)
+
+
 # -- planned --------------------------------------------------------------------------------------------------
 
 

@@ -14,7 +14,9 @@ from streamlit.testing.v1 import AppTest
 from app import services
 from app.services import planning
 from app.services.requests import PlanRequest, Promise, constraints
+from rim_core.cli import walk
 from rim_core.errors import ConstraintError
+from rim_core.planning import Constraints, DualPlanner
 
 START, PLAN, COMPARE, MODELS = "views/start.py", "views/plan.py", "views/compare.py", "views/models.py"
 
@@ -142,8 +144,8 @@ def test_a_promise_of_one_item_is_kept_and_its_price_and_losers_are_told(model: 
     lost = (result.items["free"] - result.items["planned_delivered"]).clip(lower=0).sum()
     gained = (result.items["planned_delivered"] - result.items["free"]).clip(lower=0).sum()
     assert lost == gained > 0
-    assert result.losers.users["states"].sum() == size.states
-    assert free.losers.worse == 0.0
+    assert result.given_up["states"].sum() == size.states
+    assert free.losses.worse == 0.0
     story = services.item_story(result, str(rare))
     assert f"{1000 * row['cost']:,.4g}" in story.sentence
     assert (story.gave_way["lost"] > 0).all()
@@ -249,6 +251,69 @@ def test_a_move_stands_though_the_browser_still_asks_with_the_address_before_it(
         app.run()
         assert app.slider(key="plan-capacity").value == step
     assert app.query_params["plan"] != before
+
+
+def of_the_command_line(name: str, model: str) -> None:
+    """Make, keep and deliver a plan as `rim plan` and `rim deliver` do."""
+    source = walk.scored(services.workspace(), services.workspace().model_info(model))
+    made = DualPlanner(Constraints(capacity=3, min_exposure=0.05)).fit(source.calibration)
+    kept = walk.keep_plan(services.workspace(), source, made, name, None)
+    walk.deliver_again(services.workspace(), kept)
+
+
+def test_a_plan_of_the_command_line_says_at_once_who_loses_and_what_to_expect(
+    shop: Path, app: AppTest, until: Callable, model: str
+) -> None:
+    of_the_command_line("Made elsewhere", model)
+    (scenario,) = services.scenarios(services.datasets()[0])
+    read, made = services.stored_plan(PlanRequest(model, 3, 0.05)), make(PlanRequest(model, 3, 0.05))
+    assert read.saved.id == scenario.id
+    for column in ("free", "expected", "low", "high", "chance"):
+        np.testing.assert_array_equal(read.items[column], made.items[column])
+    assert read.items["outlook"].tolist() == made.items["outlook"].tolist()
+    assert read.cost_of_promises == pytest.approx(made.cost_of_promises)
+    pd.testing.assert_frame_equal(read.given_up, made.given_up)
+    app.run()
+    app.query_params["scenario"] = scenario.id
+    planned(app.switch_page(PLAN).run(), until)
+    tab(app, "Who loses")
+    assert not app.exception
+    assert any(m.label == "User-states that lose relevance" for m in app.metric)
+
+
+def test_what_an_older_version_did_not_keep_is_worked_out_with_one_press(
+    shop: Path, app: AppTest, until: Callable, model: str
+) -> None:
+    request = PlanRequest(model, 3, 0.05)
+    made = make(request)
+    saved = services.save_plan(made, "Old")
+    with services.workspace().transaction() as cursor:
+        cursor.execute("UPDATE scenario_items SET chance = NULL, low = NULL, high = NULL, expected = NULL")
+        cursor.execute("UPDATE scenarios SET updated_at = '2030-01-01'")
+    assert any(a.remedy == "Work it out" for a in services.attention())
+    app.run()
+    app.query_params["scenario"] = saved.id
+    planned(app.switch_page(PLAN).run(), until)
+    assert "older version" in words(app)
+    tab(app, "Who loses")  # that was kept, and moved to where it stands now
+    assert any(m.label == "Places that change hands" for m in app.metric)
+    tab(app, "Delivery")
+    app.button(key=f"deliver-{saved.id}").click().run()
+    until(app, lambda a: any(m.label == "Unlikely" for m in a.metric))
+    assert "older version" not in words(app)
+    np.testing.assert_array_equal(services.stored_plan(request).items["chance"], made.items["chance"])
+    assert not any(a.remedy == "Work it out" for a in services.attention())
+
+
+def test_the_outlook_is_the_planners_own_interval(model: str) -> None:
+    result = make(PlanRequest(model, 3, 0.05))
+    states = result.made.delivered.matrix.shape[0]
+    own = result.made.plan.delivery_intervals(states)
+    for column in ("expected", "low", "high", "chance"):
+        np.testing.assert_array_equal(result.items[column], own[column])
+    np.testing.assert_array_equal(result.items["online_minimum"], own["promised"])
+    assert ((result.items["outlook"] == "unlikely") == (own["chance"] < 0.5)).all()
+    assert result.foreseen > 0.8
 
 
 def test_a_link_to_a_plan_that_is_not_here_says_so(shop: Path, app: AppTest) -> None:

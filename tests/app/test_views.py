@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
+import json
 import os
 import shutil
 import signal
@@ -13,6 +15,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -142,6 +145,34 @@ def test_training_runs_in_a_process_of_its_own_and_ends_in_the_comparison(
     app.run()
     table = next(d.value for d in app.dataframe if "item_precision" in d.value)
     assert "Random" in set(table["model"])
+
+
+def test_the_loss_is_drawn_as_it_fell_once_a_training_is_done(shop: Path, app: AppTest, until: Callable) -> None:
+    go(app, PAGES[1])
+    job = services.train(services.datasets()[0], services.SplitChoice(), ["GRU"], "brief")
+    until(app, lambda _: services.jobs()[0].state == "done")
+    app.run()
+    assert not app.exception
+    assert "is done after" in words(app)
+    history = [step for step in services.jobs()[0].history if step.get("heldout_loss") is not None]
+    assert len(history) >= 2
+    (drawn,) = [spec for spec in map(json.loads, (c.proto.spec for c in app.get("plotly_chart"))) if loss_of(spec)]
+    assert loss_of(drawn) == pytest.approx([step["heldout_loss"] for step in history])
+    assert loss_of(drawn)[-1] < loss_of(drawn)[0]
+    assert drawn["layout"]["yaxis"]["title"]["text"] == "loss (nats per event)"
+    assert job.id == services.jobs()[0].id
+
+
+def loss_of(spec: dict) -> list[float]:
+    """The held-out loss by epoch in a chart that shows it."""
+    return next((values(trace["y"]) for trace in spec["data"] if trace.get("name") == "held-out users"), [])
+
+
+def values(y: list[float] | dict) -> list[float]:
+    """Numbers as plotly writes them."""
+    if isinstance(y, dict):
+        return np.frombuffer(base64.b64decode(y["bdata"]), y["dtype"]).tolist()
+    return list(y)
 
 
 def test_a_killed_training_is_told_and_can_be_resumed(shop: Path, app: AppTest, until: Callable) -> None:

@@ -188,17 +188,28 @@ def test_an_uploaded_table_to_two_plans_side_by_side_and_a_link_for_a_colleague(
     page.get_by_test_id("stPlotlyChart").get_by_text("Random", exact=True).wait_for(timeout=180_000)
     settled(page)
 
-    bold_and_calm(page)
-    side_by_side_for_a_colleague(page, browsers)
+    side_by_side_for_a_colleague(page, browsers, bold_and_calm(page))
 
 
-def bold_and_calm(page: Page, scores: str = "") -> None:
-    """A promise that cannot be kept, relaxed; a plan that makes it and one that makes none, saved."""
+def bold_and_calm(page: Page, scores: str = "") -> dict[str, str]:
+    """β slid, a promise that cannot be kept relaxed, and a plan that makes it and one that makes none saved.
+
+    What the plans expect, by their names.
+    """
     follow(page, "Plan")
     planned(page)
     if scores:
         choose(page, "Scores of", scores)
         planned(page)
+    # slide β: less is promised, and kept
+    said = page.get_by_text("is promised").first
+    before = said.inner_text()
+    drag(page.get_by_role("slider").nth(1), -8)
+    eventually(lambda: said.inner_text() != before)
+    planned(page)
+    kept, of = metric(page, "Kept in the plan").split(" of ")
+    assert kept == of
+    # ask for too much, and take the way out
     slider = page.get_by_role("slider").nth(1)
     slider.focus()
     slider.press("End")
@@ -206,6 +217,9 @@ def bold_and_calm(page: Page, scores: str = "") -> None:
     page.get_by_role("button", name="Lower β").first.click()
     page.get_by_text("more places than there are").wait_for(state="detached")
     planned(page)
+    kept, of = metric(page, "Kept in the plan").split(" of ")
+    assert kept == of
+    expected = {"Bold": metric(page, "Expected interactions")}
     save(page, "Bold")
     page.get_by_role("link", name="Make audience files").wait_for()
     page.get_by_role("button", name="Undo").click()
@@ -215,16 +229,21 @@ def bold_and_calm(page: Page, scores: str = "") -> None:
     slider.press("Home")
     page.get_by_text("No minimum is promised").first.wait_for()
     planned(page)
+    expected["Calm"] = metric(page, "Expected interactions")
     save(page, "Calm")
     page.get_by_role("link", name="Make audience files").wait_for()
     settled(page)
+    return expected
 
 
-def side_by_side_for_a_colleague(page: Page, browsers: Windows) -> None:
+def side_by_side_for_a_colleague(page: Page, browsers: Windows, expected: dict[str, str]) -> None:
     """Both plans beside each other, and links to them that somebody else opens."""
     follow(page, "Compare")
     page.get_by_role("heading", name="What was promised").wait_for()
     settled(page)
+    listed = page.get_by_test_id("stDataFrame").first.locator(".dvn-scroller")
+    listed.wait_for(state="attached")
+    assert listed.evaluate("e => e.scrollWidth <= e.clientWidth"), "the list of plans is cut off"
     for name in ("Bold", "Calm"):
         page.get_by_role("columnheader", name=name).or_(
             page.get_by_test_id("stTable").get_by_text(name)
@@ -243,6 +262,72 @@ def side_by_side_for_a_colleague(page: Page, browsers: Windows) -> None:
     planned(colleague)
     colleague.get_by_text("as it was saved").wait_for()
     assert colleague.get_by_role("slider").nth(0).input_value() == "10"
+    name = next(n for n in expected if colleague.get_by_text(f"{n}, as it was saved").count())
+    assert metric(colleague, "Expected interactions") == expected[name]
+
+
+def test_rules_are_edited_in_place_and_the_edit_is_undone(page: Page, server: Server, tmp_path: Path) -> None:
+    go(page, server, "plan?dataset=shop+v1", "Plan")
+    planned(page)
+    area = page.get_by_test_id("stExpander").filter(has_text="More rules")
+    area.get_by_text("More rules").click()
+    settled(page)
+    rows = page.get_by_placeholder("COFFEE,2024-03-01")
+    press_for(area.get_by_role("button", name="Paste or upload").locator("visible=true").first, rows)
+    rows.fill("item,value\ni000000,2.5")
+    rows.press("Control+Enter")
+    settled(page)
+    page.get_by_role("button", name="Take in").locator("visible=true").first.click()
+    area.get_by_text("rules for 1 item").wait_for()
+    page.keyboard.press("Escape")
+    settled(page)
+    assert worth(page, tmp_path) == "2.5"
+    edit(page, area, column=4, of=6, text="7")
+    eventually(lambda: worth(page, tmp_path) == "7.0")
+    planned(page)
+    page.get_by_role("button", name="Undo").click()
+    eventually(lambda: worth(page, tmp_path) == "2.5")
+
+
+def press_for(button: Locator, wanted: Locator) -> None:
+    """Press a button until what it opens is there; once more when the page was just being drawn anew."""
+    for _ in range(6):
+        button.click()
+        try:
+            wanted.wait_for(timeout=4_000)
+            return
+        except TimeoutError:
+            continue
+    wanted.wait_for()
+
+
+def worth(page: Page, folder: Path) -> str:
+    """Value of the first rule, as the file of the rules says it."""
+    settled(page)
+    button = page.get_by_test_id("stDownloadButton").locator("visible=true").first
+    return rows_of(download(page, button.get_by_role("button"), folder))[0]["value"]
+
+
+def edit(page: Page, area: Locator, column: int, of: int, text: str) -> None:
+    """Write into a cell of the first row of a table, the columns of which are about as wide as each other."""
+    grid = area.get_by_test_id("stDataFrame").locator("visible=true").first
+    grid.scroll_into_view_if_needed()
+    box = grid.bounding_box()
+    assert box is not None
+    x, y = box["x"] + 33 + (box["width"] - 33) * (column + 0.5) / of, box["y"] + 50
+    field = page.locator("input.gdg-input")
+    for _ in range(5):
+        page.mouse.move(x - 20, y)
+        page.mouse.move(x, y)
+        page.mouse.click(x, y, delay=80)
+        page.mouse.dblclick(x, y, delay=40)
+        try:
+            field.wait_for(timeout=3_000)
+            break
+        except TimeoutError:
+            continue
+    field.fill(text)
+    field.press("Enter")
 
 
 def choose(page: Page, label: str, option: str) -> None:
@@ -267,10 +352,10 @@ def visits(folder: Path) -> Path:
     return file
 
 
-def download(page: Page, button: str, folder: Path) -> Path:
+def download(page: Page, button: str | Locator, folder: Path) -> Path:
     """The file that a button gives."""
     with page.expect_download(timeout=20_000) as waiting:
-        page.get_by_role("button", name=button).click()
+        (page.get_by_role("button", name=button) if isinstance(button, str) else button).click()
     name = waiting.value.suggested_filename
     waiting.value.save_as(folder / name)
     return folder / name
@@ -310,8 +395,7 @@ def test_a_year_of_a_grocery_chain_to_files_in_three_layouts(browsers: Windows, 
         page.get_by_test_id("stPlotlyChart").get_by_text(name, exact=True).first.wait_for(timeout=180_000)
     settled(page)
 
-    bold_and_calm(page, "Frequency")
-    side_by_side_for_a_colleague(page, browsers)
+    side_by_side_for_a_colleague(page, browsers, bold_and_calm(page, "Frequency"))
 
     # one plan in three layouts
     follow(page, "Audiences")

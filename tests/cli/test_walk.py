@@ -12,11 +12,13 @@ import sys
 from pathlib import Path
 
 import click
+import pandas as pd
 import pytest
 
 import rim_core
 from rim_core.cli import COMMANDS, rim
 from rim_core.storage import Workspace
+from rim_core.storage.scenarios import MEASURED
 from tests.cli.conftest import WALK, Call, Walk
 
 PACKAGE = str(Path(rim_core.__file__).resolve().parents[1])
@@ -53,6 +55,37 @@ def test_the_audience_file_holds_what_was_delivered(walked: Walk) -> None:
         rows = list(csv.DictReader(file))
     assert len(rows) == said["rows"] == sum(i["delivered"] for i in walked.answers["deliver"]["items"])
     assert list(rows[0]) == ["user_id", "item_id", "rank", "score", "expected_interactions"] == said["columns"]
+
+
+def test_a_plan_of_the_command_line_knows_who_loses_and_what_to_expect(walked: Walk) -> None:
+    said = walked.answers["plan"]
+    losses = said["metrics"]["losses"]
+    with Workspace(walked.root) as workspace:
+        items = workspace.scenario_items(said["id"])
+    assert items[list(MEASURED)].notna().all(axis=None)
+    moved = items["delivered"] - items["free"]
+    assert moved.clip(lower=0).sum() == -moved.clip(upper=0).sum() > 0
+    assert sum(losses["states"]) > sum(losses["states"][1:]) > 0
+    assert 0 < losses["cost"] < 1
+    assert ((items["low"] <= items["expected"]) & (items["expected"] <= items["high"])).all()
+
+
+def test_a_delivery_gives_a_plan_of_an_older_version_what_it_lacks(shop: Path, call: Call) -> None:
+    with Workspace(shop) as workspace:
+        kept = workspace.scenario("spring")
+        before = workspace.scenario_items(kept.id)
+        with workspace.transaction() as cursor:
+            for column in MEASURED:
+                cursor.execute(f"UPDATE scenario_items SET {column} = NULL")
+            cursor.execute("UPDATE scenarios SET metrics = '{}'")
+    assert call("deliver", "spring", root=shop).code == 0
+    with Workspace(shop) as workspace:
+        again, after = workspace.scenario(kept.id), workspace.scenario_items(kept.id)
+    pd.testing.assert_frame_equal(after, before)
+    assert again.metrics["online"] == kept.metrics["online"]
+    states = kept.metrics["losses"].pop("states")
+    assert again.metrics["losses"].pop("states") == states
+    assert again.metrics["losses"] == pytest.approx(kept.metrics["losses"])
 
 
 def test_every_command_answers_in_text_too(shop: Path, call: Call) -> None:

@@ -93,6 +93,7 @@ def test_a_plan_is_opened_again_with_its_scores_and_prices(workspace: Workspace,
     assert rim.Constraints(**back.constraints).to_dict() == plan.constraints.to_dict()
     assert rim.split_from_config(opened.log("toy"), back.split).config == split.config
     items = opened.scenario_items(kept.id)
+    assert items[["free", "expected", "low", "high", "chance"]].isna().all(axis=None)
     assert items["item_id"].tolist() == plan.promises["item_id"].astype(str).tolist()
     np.testing.assert_array_equal(items["price"], plan.promises["price"])
     for part, table in (("calibration", pairs["calibration"]), ("test", sent)):
@@ -108,6 +109,28 @@ def test_a_plan_is_opened_again_with_its_scores_and_prices(workspace: Workspace,
     assert [s.name for s in opened.scenarios(archived=True)] == ["summer"]
     opened.remove_dataset("toy")
     assert (opened.scenario("summer").dataset, opened.scenario("summer").dataset_version) == ("(removed)", 0)
+
+
+def test_what_a_plan_lacked_is_filled_in_with_its_delivery_and_the_order_of_its_items_stays(
+    workspace: Workspace, split: rim.Split
+) -> None:
+    plan = rim.DualPlanner(rim.Constraints(capacity=2)).fit(rim.Popularity().fit(split).score(split.calibration))
+    ids = [
+        workspace.save_scenario(
+            name, dataset=workspace.dataset("toy"), split=split.config, model_id="m", constraints={"capacity": 2},
+            seed=0, promises=plan.promises, certificate={},
+        ).id
+        for name in ("lacking", "other")
+    ]  # fmt: skip
+    figures = {"expected": 1.5, "low": 0.0, "high": 4.0, "chance": 0.5}
+    items = plan.promises[["item_id"]].assign(free=range(len(plan.promises)), **figures)
+    shuffled = items.sample(frac=1.0, random_state=1)
+    workspace.deliver(ids[0], "test", rim.plan_pairs(plan.assignment), {"losses": {"cost": 0.0}}, shuffled)
+    found, other = (workspace.scenario_items(i) for i in ids)
+    assert found["item_id"].tolist() == plan.promises["item_id"].tolist()
+    assert found["free"].tolist() == items["free"].tolist()
+    assert (found["chance"] == 0.5).all()
+    assert other["free"].isna().all()
 
 
 def test_a_name_that_two_plans_have_asks_for_the_id(workspace: Workspace, split: rim.Split) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -81,6 +82,36 @@ def test_a_newer_workspace_is_refused_with_advice_and_left_as_it_was(tmp_path: P
     assert refused.value.exit_code == 7
     assert path.read_bytes() == before
     assert not (tmp_path / "data" / "rim.duckdb.owner.json").exists()
+
+
+def test_plans_of_the_layout_before_say_who_loses_as_they_did(tmp_path: Path) -> None:
+    losers = {"states": [5, 0, 1, 0, 2, 0, 0], "worse": 0.375, "worst_tenth": 0.5}
+    promises = {"request": {"capacity": 2, "max_exposure": None}, "cost": 0.25, "problems": [], "free": [7, 0, 3]}
+    kept = {"dashboard": {"online": {"precision": 0.5}, "promises": {**promises, "losers": losers}}, "command": {}}
+    (tmp_path / "data").mkdir()
+    with duckdb.connect(str(tmp_path / "data" / "rim.duckdb")) as old:
+        for step in database.migrations()[:2]:
+            old.execute(step.sql)
+            old.execute("INSERT INTO schema_version VALUES (?, ?, '2024-01-01')", [step.number, step.name])
+        for name, metrics in kept.items():
+            row = [name, name, 1, "{}", "m", "dual", '{"capacity": 2}', 0, "", "{}", json.dumps(metrics), "1", False]
+            old.execute(f"INSERT INTO scenarios VALUES ({', '.join('?' * 13)}, '2024-01-01', '2024-01-01')", row)
+        for item in ("c", "a", "b"):  # of both plans by turns
+            for name in kept:
+                old.execute("INSERT INTO scenario_items VALUES (?, ?, 1, 9, 4, -0.5)", [name, item])
+    with Workspace(tmp_path) as workspace:
+        found = workspace.scenario("dashboard")
+        assert found.metrics["losses"] == {**losers, "cost": 0.25}
+        assert found.metrics["promises"] == {"request": promises["request"], "problems": []}
+        assert found.metrics["online"] == {"precision": 0.5}
+        items = workspace.scenario_items("dashboard")
+        assert items["item_id"].tolist() == ["c", "a", "b"]
+        assert items["free"].tolist() == [7, 0, 3]
+        assert items["price"].tolist() == [-0.5] * 3
+        assert items["chance"].isna().all()
+        assert workspace.scenario("command").metrics == {}
+        assert workspace.scenario_items("command")["free"].isna().all()
+        assert workspace.scenario_items("command")["item_id"].tolist() == ["c", "a", "b"]
 
 
 def test_a_layout_step_that_fails_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -112,6 +112,8 @@ class Trainer:
 
     def run(self) -> Encoder:
         self._resume()
+        for epoch in range(self.state.epoch):  # of an earlier attempt, for whoever draws the whole course
+            self._report_closed(epoch)
         while not self.state.finished:
             try:
                 self._epoch()
@@ -226,19 +228,28 @@ class Trainer:
         run.epoch, run.batch, run.loss, run.events = run.epoch + 1, 0, 0.0, 0
         run.finished = run.epoch >= self.model.max_epochs or run.epoch - 1 - run.best_epoch >= self.model.patience
         self._save()
+        self._report_closed(run.epoch - 1)
 
     # -- progress and checkpoints -------------------------------------------------------------------------
 
     def _report(self, read: float) -> None:
-        run, model = self.state, self.model
-        metrics: dict[str, float] = {"epoch": run.epoch + 1}
-        if run.events:
-            metrics["train_loss"] = run.loss / run.events
-        if run.history and math.isfinite(run.history[-1][1]):
-            metrics["heldout_loss"] = run.history[-1][1]
-        stage = f"{model.name}: epoch {run.epoch + 1} of at most {model.max_epochs}"
+        run = self.state
+        metrics = {"epoch": run.epoch + 1, "train_loss": run.loss / run.events} if run.events else {}
         self.reported = time.monotonic()
-        self.callback(Progress(stage, run.epoch * self.work + read, model.max_epochs * self.work, metrics))
+        self._say(run.epoch, run.epoch * self.work + read, metrics)
+
+    def _report_closed(self, epoch: int) -> None:
+        """The figures of an epoch that is over; those of the held-out users are known only now."""
+        train_loss, held_out_loss = self.state.history[epoch]
+        metrics = {"epoch": epoch + 1, "train_loss": train_loss}
+        if math.isfinite(held_out_loss):
+            metrics["heldout_loss"] = held_out_loss
+        self._say(epoch, (epoch + 1) * self.work, metrics)
+
+    def _say(self, epoch: int, read: float, metrics: dict[str, float]) -> None:
+        model = self.model
+        stage = f"{model.name}: epoch {epoch + 1} of at most {model.max_epochs}"
+        self.callback(Progress(stage, read, model.max_epochs * self.work, metrics))
 
     def _save(self) -> None:
         self.saved = time.monotonic()
