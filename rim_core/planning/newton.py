@@ -27,10 +27,14 @@ log = logging.getLogger(__name__)
 
 HOTTEST, COLDEST, COOLING = 0.3, 1e-5, 0.4
 """Temperatures ε as shares of the typical price: the first and the last; their ratio."""
-WARM, WARMEST, MOVED = 0.008, 0.05, 0.1
-"""The first temperature after a warm start: the share by which promises moved, times MOVED, within these."""
+WARM, WARMEST, MOVED = 0.008, 0.05, 0.25
+"""The first temperature after a warm start: the share by which promises moved, times MOVED, within these. At the last
+all pairs are candidates: prices may have moved anywhere."""
 SAMPLES = ((1_500_000, 0.03), (5_000_000, 0.012), (16_000_000, 0.006))
 """Pairs of a sample of the user-states, and the temperature (in typical prices) down to which it tells enough."""
+TIGHT, TIGHT_SAMPLES = 0.05, ((16_000_000, 0.1),)
+"""Share of all places that the promises leave free, and the samples where they leave less: what the items of a sample
+have too few of by chance is more than that, and its prices would be far from those of all states."""
 REHEATING, REHEATING_ENDS, UNSETTLED = 4.0, 100.0, 0.3
 """Factor and end (in typical prices) of going back to higher temperatures, and the missed share that calls for it."""
 SETTLED, SETTLED_LAST, LAST, REDRAWS = 0.02, 0.005, 3e-3, 4
@@ -184,7 +188,12 @@ def newton_prices(
 ) -> NearPrices:
     """Prices near their optimum; it is cooled until a further step gains less than a part of ``gap``."""
     everything = Level(scores, contacts, bounded)
-    samples = [(Level.sample(scores, contacts, bounded, pairs, seed), until) for pairs, until in SAMPLES]
+    places = int(contacts.capacity.sum())
+    tight = places - bounded.lower[: bounded.items].sum() < TIGHT * places
+    samples = [
+        (Level.sample(scores, contacts, bounded, pairs, seed), until)
+        for pairs, until in (TIGHT_SAMPLES if tight else SAMPLES)
+    ]
     levels = [(everything if one.rows is None else one, until) for one, until in samples]
     levels.append((everything, 0.0))
     alone, level = first_prices(_enough([one for one, _ in samples]))
@@ -200,7 +209,7 @@ def newton_prices(
         at = next(one for one, until in levels if epsilon > until * level)
         first = epsilon == hottest
         tolerance = SETTLED if epsilon > LAST * level else SETTLED_LAST
-        prices, missed, value = at.settle(prices, epsilon, tolerance, gap, first=first and start is None)
+        prices, missed, value = at.settle(prices, epsilon, tolerance, gap, first=first and epsilon >= WARMEST * level)
         if first and missed > UNSETTLED and epsilon < REHEATING_ENDS * level:  # the prices are far from here
             hottest = epsilon = REHEATING * epsilon
             continue

@@ -93,7 +93,10 @@ class Problem:
         )
 
     def moved_from(self, other: Problem) -> float:
-        """By what share of their size the items' promises differ from the other's; 1 where anything else differs."""
+        """By what share of their size, or of the places they leave free if those are fewer, the items' promises differ.
+
+        1 where anything else differs. Prices move about as much: the fewer places are left, the dearer the next.
+        """
         n = len(self.minimum)
         if (
             not self.same_states(other)
@@ -102,8 +105,12 @@ class Problem:
             or not np.array_equal(self.upper[n:], other.upper[n:])
         ):
             return 1.0
-        sides = ((self.minimum, other.minimum), (self.maximum, other.maximum))
-        return max(float(np.abs(a - b).sum() / max(1, np.maximum(a, b).sum())) for a, b in sides)
+        free = int(self.contacts.capacity.sum()) - max(int(self.minimum.sum()), int(other.minimum.sum()))
+        sides = (
+            (self.minimum, other.minimum, min(free, max(int(self.minimum.sum()), int(other.minimum.sum())))),
+            (self.maximum, other.maximum, int(np.maximum(self.maximum, other.maximum).sum())),
+        )
+        return min(1.0, max(float(np.abs(a - b).sum() / max(1, size)) for a, b, size in sides))
 
     @property
     def nested(self) -> int:
