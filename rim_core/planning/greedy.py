@@ -77,13 +77,24 @@ class _Matching:
         top = np.inf
         while top > floor and quota.any() and self.places.any():
             bottom = self._layer_bottom(quota, top, floor)
-            row, column, value = self._layer(quota, bottom, top, floor)
-            order = np.lexsort((self.turn[column], row, -value))
-            keep = _take(row[order], column[order], self.places, quota)
-            chosen = order[keep]
-            self.taken.append(row[chosen].astype(np.int64) * self.scores.shape[1] + column[chosen])
-            self.exposure += np.bincount(column[chosen], minlength=len(quota))
+            row, column = self._best_first(*self._layer(quota, bottom, top, floor))
+            keep = _take(row, column, self.places, quota)
+            self.taken.append(row[keep] * self.scores.shape[1] + column[keep])
+            self.exposure += np.bincount(column[keep], minlength=len(quota))
             top = bottom
+
+    def _best_first(self, row: np.ndarray, column: np.ndarray, value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The pairs by falling score, then by state, then by the items' turn."""
+        m, n = self.scores.shape
+        place = row.astype(np.int64) * n + self.turn[column]
+        key = _falling(value)
+        if m * n < 1 << 32:  # both fit into one integer: an order of magnitude faster than sorting by two keys
+            place = (np.sort(key.astype(np.uint64) << np.uint64(32) | place.astype(np.uint64)) & 0xFFFFFFFF).astype(
+                np.int64
+            )
+        else:
+            place = place[np.lexsort((place, key))]
+        return place // n, np.argsort(self.turn)[place % n]
 
     def _layer_bottom(self, quota: np.ndarray, top: float, floor: float) -> float:
         """A score below which the layer would hold more than a block's worth of open pairs."""
@@ -113,6 +124,12 @@ class _Matching:
             columns.append(column.cpu().numpy()[new])
             values.append(z[row, column].cpu().numpy()[new])
         return np.concatenate(rows), np.concatenate(columns), np.concatenate(values)
+
+
+def _falling(value: np.ndarray) -> np.ndarray:
+    """uint32 keys that grow as the float32 values fall: their bits, those of negative numbers turned round."""
+    bits = (value.astype(np.float32) + np.float32(0.0)).view(np.uint32)  # −0 is 0
+    return np.where(bits >> 31, bits, ~(bits | np.uint32(0x80000000)))
 
 
 @njit(cache=True, nogil=True)
