@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from rim_core.models.base import Callback
 
 STATES_AT_ONCE, WINDOWS = 20_000, 10
+ROUNDS, LEAVES, LEARNING_RATE, SMALLEST_LEAF, MAX_EVENTS = 200, 31, 0.1, 200, 4_000_000
+"""Of :class:`PairTrees` where nothing else is said; RFM-GBDT has fewer rounds."""
 NEW_ROUNDS, NEW_LEAVES, NEW_RATE = 200, 8, 0.05
 """Of the trees that say how many new items a state takes up. LightGBM halves the steps of a Poisson loss, so R rounds
 lower an expectation to exp(−R · rate / 2) of the mean at least: users who left without a word need some 200."""
@@ -282,10 +284,10 @@ class RFMGBDT(PairTrees):
     def __init__(
         self,
         rounds: int = 150,
-        leaves: int = 31,
-        learning_rate: float = 0.1,
-        smallest_leaf: int = 200,
-        max_events: int = 4_000_000,
+        leaves: int = LEAVES,
+        learning_rate: float = LEARNING_RATE,
+        smallest_leaf: int = SMALLEST_LEAF,
+        max_events: int = MAX_EVENTS,
         seed: int = 0,
     ) -> None:
         super().__init__(rounds, leaves, learning_rate, smallest_leaf, max_events, seed)
@@ -331,11 +333,11 @@ class BoostedCounts(PairTrees):
     def __init__(
         self,
         direction: Model | None = None,
-        rounds: int = 200,
-        leaves: int = 31,
-        learning_rate: float = 0.1,
-        smallest_leaf: int = 200,
-        max_events: int = 4_000_000,
+        rounds: int = ROUNDS,
+        leaves: int = LEAVES,
+        learning_rate: float = LEARNING_RATE,
+        smallest_leaf: int = SMALLEST_LEAF,
+        max_events: int = MAX_EVENTS,
         seed: int = 0,
     ) -> None:
         super().__init__(rounds, leaves, learning_rate, smallest_leaf, max_events, seed)
@@ -403,11 +405,11 @@ class HorizonCounts(BoostedCounts):
     def __init__(
         self,
         direction: Model | None = None,
-        rounds: int = 200,
-        leaves: int = 31,
-        learning_rate: float = 0.1,
-        smallest_leaf: int = 200,
-        max_events: int = 4_000_000,
+        rounds: int = ROUNDS,
+        leaves: int = LEAVES,
+        learning_rate: float = LEARNING_RATE,
+        smallest_leaf: int = SMALLEST_LEAF,
+        max_events: int = MAX_EVENTS,
         max_epochs: int = 8,
         seed: int = 0,
     ) -> None:
