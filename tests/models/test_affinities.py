@@ -174,8 +174,8 @@ def test_new_items_are_as_many_as_expected_and_go_where_the_direction_points(spl
 
 def test_next_to_nothing_is_expected_of_users_who_have_left() -> None:
     rng = np.random.default_rng(0)
-    days = [np.sort(rng.choice(120 if user % 2 else 25, 20 if user % 2 else 5, replace=False)) for user in range(400)]
-    bought = [(f"u{u}", f"i{i}", day) for u, when in enumerate(days) for day, i in zip(when, rng.choice(80, len(when)))]
+    days = [rng.choice(120 if user % 2 else 25, 20 if user % 2 else 5, replace=False) for user in range(400)]
+    bought = [(f"u{user}", f"i{rng.choice(80)}", day) for user, when in enumerate(days) for day in when]
     events = pd.DataFrame(bought, columns=["user_id", "item_id", "day"])
     events["timestamp"] = pd.Timestamp("2024-01-01", tz="UTC") + pd.to_timedelta(events.pop("day"), "D")
     states = (split := split_by_time(EventLog.from_frame(events), horizon="14D")).test
