@@ -172,6 +172,19 @@ def test_new_items_are_as_many_as_expected_and_go_where_the_direction_points(spl
     assert learned == pytest.approx(split.labelled.target_counts.sum(), rel=0.05)
 
 
+def test_next_to_nothing_is_expected_of_users_who_have_left() -> None:
+    rng = np.random.default_rng(0)
+    days = [rng.choice(120 if user % 2 else 25, 20 if user % 2 else 5, replace=False) for user in range(400)]
+    bought = [(f"u{user}", f"i{rng.choice(80)}", day) for user, when in enumerate(days) for day in when]
+    events = pd.DataFrame(bought, columns=["user_id", "item_id", "day"])
+    events["timestamp"] = pd.Timestamp("2024-01-01", tz="UTC") + pd.to_timedelta(events.pop("day"), "D")
+    states = (split := split_by_time(EventLog.from_frame(events), horizon="14D")).test
+    expected = BoostedCounts(ALS(factors=2)).fit(split).score(states).to_dense().sum(axis=1)
+    left = states.user_ids.str[1:].astype(int).to_numpy() % 2 == 0
+    assert expected[~left].mean() == pytest.approx(states.target_counts[~left].mean(), rel=0.2)
+    assert expected[left].mean() < 0.02 * expected[~left].mean()
+
+
 def test_of_a_product_new_items_are_what_it_expects_times_a_level(split: Split) -> None:
     product = RIM(GRU(dim=8, max_epochs=1), HawkesPoisson(kernels=8))
     model = HorizonCounts(product, rounds=40, smallest_leaf=20).fit(split)

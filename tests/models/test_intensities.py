@@ -295,6 +295,21 @@ def test_no_other_weights_have_a_lower_loss(seed: int) -> None:
     assert loss(w) <= other.fun + 1e-7
 
 
+@pytest.mark.parametrize("seed", [0, 4, 6])
+def test_kernels_that_nothing_falls_into_do_not_stop_the_regression(seed: int) -> None:
+    """At the lowest loss no scale of all weights is better, so what is missing from the total is the penalty's."""
+    rng = np.random.default_rng(seed)
+    age = 10.0 ** rng.uniform(-2, 0, (200, 8))
+    age[:, 0] = 1.0
+    scales = np.geomspace(1e-6, 10, 50)
+    masses = np.exp(-age[:, :, None] / scales) * -np.expm1(-1 / scales)
+    features = np.concatenate([masses.sum(axis=1), masses[:, 0], np.ones((200, 1))], axis=1)
+    counts = rng.poisson(rng.gamma(0.15, 1 / 0.15, 200) * 7).astype(float)
+    w = poisson_regression(features, counts, ridge=1e-4)
+    missing = counts.mean() - (features @ w).mean()
+    assert missing == pytest.approx(1e-4 * w @ w, abs=1e-4 * counts.mean())
+
+
 def test_nothing_happened_or_nobody_is_there() -> None:
     assert poisson_regression(np.ones((5, 2)), np.zeros(5), 0.1).tolist() == [0.0, 0.0]
     assert poisson_regression(np.ones((0, 2)), np.zeros(0), 0.1).tolist() == [0.0, 0.0]

@@ -68,6 +68,24 @@ def test_a_launch_is_expected_as_often_as_past_launches_were_bought(split: Split
     assert got == pytest.approx(model._launches.happened[0], rel=0.35)
 
 
+def test_launches_among_many_items_that_hardly_sell_are_not_expected_to_sell_like_the_few_that_do() -> None:
+    rng = np.random.default_rng(1)
+    days = np.sort(rng.choice(140, (2, 300)))
+    often = [(f"u{rng.integers(20):02d}", rng.integers(10), day) for day in days[0]]  # one of every kind
+    once = [(f"u{rng.integers(20):02d}", 10 + i, day) for i, day in enumerate(days[1])]
+    rows = pd.DataFrame([*often, *once], columns=["user_id", "item_id", "day"])
+    rows["timestamp"] = START + pd.to_timedelta(rows.pop("day"), "D")
+    rows["item_id"] = rows["item_id"].map("i{:03d}".format)
+    kinds = pd.DataFrame({"kind": [f"kind {i % 10}" for i in range(310)]}, index=[f"i{i:03d}" for i in range(310)])
+    log = EventLog.from_frame(rows, items=kinds)
+    later = split_by_time(log, horizon="14D", calibration=1).later
+    assert later is not None
+    seen = log.arrays.item[log.arrays.time < later.test.time[0]]
+    launches = np.setdiff1d(np.arange(len(log.items), dtype=np.int32), seen)
+    expected = NewItems(Frequency()).fit(later).score(later.test.with_items(launches)).to_dense().sum()
+    assert expected == pytest.approx(len(launches), rel=0.25)  # each is bought once
+
+
 def test_items_known_well_keep_the_score_of_the_model(split: Split) -> None:
     model = NewItems(Frequency(), few=1.0).fit(split)
     known = np.flatnonzero(model._events >= 10)

@@ -44,6 +44,11 @@ if TYPE_CHECKING:
     from rim_core.models.base import Callback
 
 STATES_AT_ONCE, WINDOWS = 20_000, 10
+ROUNDS, LEAVES, LEARNING_RATE, SMALLEST_LEAF, MAX_EVENTS = 200, 31, 0.1, 200, 4_000_000
+"""Of :class:`PairTrees` where nothing else is said; RFM-GBDT has fewer rounds."""
+NEW_ROUNDS, NEW_LEAVES, NEW_RATE = 200, 8, 0.05
+"""Of the trees that say how many new items a state takes up. LightGBM halves the steps of a Poisson loss, so R rounds
+lower an expectation to exp(−R · rate / 2) of the mean at least: users who left without a word need some 200."""
 
 
 class PairTrees(Model):
@@ -140,10 +145,11 @@ class PairTrees(Model):
         else:
             self._new = CountTrees.fit(
                 np.concatenate(people), np.concatenate(new), names[1],
-                rounds=100, leaves=8, learning_rate=0.05, smallest_leaf=max(self.smallest_leaf // 4, 1), seed=self.seed,
+                rounds=NEW_ROUNDS, leaves=NEW_LEAVES, learning_rate=NEW_RATE,
+                smallest_leaf=max(self.smallest_leaf // 4, 1), seed=self.seed,
                 report=lambda share: callback(Progress(f"{self.name}: new items", 0.9 + 0.1 * share, 1.0)),
             )  # fmt: skip
-            about_new = "100 small ones"
+            about_new = f"{NEW_ROUNDS} small ones"
         self._clock = ItemClock.at(split, None, self._origin)
         self.fit_info["training"] = (
             f"{self.rounds} trees on {sum(map(len, pairs)):,} labelled pairs that had met before "
@@ -278,10 +284,10 @@ class RFMGBDT(PairTrees):
     def __init__(
         self,
         rounds: int = 150,
-        leaves: int = 31,
-        learning_rate: float = 0.1,
-        smallest_leaf: int = 200,
-        max_events: int = 4_000_000,
+        leaves: int = LEAVES,
+        learning_rate: float = LEARNING_RATE,
+        smallest_leaf: int = SMALLEST_LEAF,
+        max_events: int = MAX_EVENTS,
         seed: int = 0,
     ) -> None:
         super().__init__(rounds, leaves, learning_rate, smallest_leaf, max_events, seed)
@@ -327,11 +333,11 @@ class BoostedCounts(PairTrees):
     def __init__(
         self,
         direction: Model | None = None,
-        rounds: int = 200,
-        leaves: int = 31,
-        learning_rate: float = 0.1,
-        smallest_leaf: int = 200,
-        max_events: int = 4_000_000,
+        rounds: int = ROUNDS,
+        leaves: int = LEAVES,
+        learning_rate: float = LEARNING_RATE,
+        smallest_leaf: int = SMALLEST_LEAF,
+        max_events: int = MAX_EVENTS,
         seed: int = 0,
     ) -> None:
         super().__init__(rounds, leaves, learning_rate, smallest_leaf, max_events, seed)
@@ -399,11 +405,11 @@ class HorizonCounts(BoostedCounts):
     def __init__(
         self,
         direction: Model | None = None,
-        rounds: int = 200,
-        leaves: int = 31,
-        learning_rate: float = 0.1,
-        smallest_leaf: int = 200,
-        max_events: int = 4_000_000,
+        rounds: int = ROUNDS,
+        leaves: int = LEAVES,
+        learning_rate: float = LEARNING_RATE,
+        smallest_leaf: int = SMALLEST_LEAF,
+        max_events: int = MAX_EVENTS,
         max_epochs: int = 8,
         seed: int = 0,
     ) -> None:

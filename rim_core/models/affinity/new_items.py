@@ -128,7 +128,10 @@ class NewItems(Model):
         )
 
     def _past_launches(self, split: Split, item: np.ndarray, when: np.ndarray) -> Launches:
-        """Items by the horizon of their first event, each against the items that had events before that horizon."""
+        """Items by the horizon of their first event, each against the items that were known well before that horizon.
+
+        Those with ``few`` events by then, as when new items are scored: items hardly known sell a fraction of them.
+        """
         n, horizon = self._words.shape[0], max(split.test.horizon, 1)
         origin = origin_of(split)
         if origin is None or len(item) == 0:
@@ -141,7 +144,8 @@ class NewItems(Model):
         shape = directions(self._words, self._rarity())
         launched, happened, expected = [], [], []
         for p in range(max(BURN_IN, int(last) - RECENT), int(last)):
-            fresh, known = np.flatnonzero(first == p), np.flatnonzero(first < p)
+            so_far = np.asarray(counts[:p].sum(axis=0)).ravel()
+            fresh, known = np.flatnonzero(first == p), np.flatnonzero(so_far >= self.few)
             if len(fresh) == 0 or len(known) == 0:
                 continue
             since = max(0, p - BEFORE)

@@ -151,8 +151,10 @@ def poisson_regression(features: np.ndarray, counts: np.ndarray, ridge: float, m
         gradient = x.T @ (1.0 - counts / expected) / m + penalty * z
         weighted = x * (np.sqrt(counts / m) / expected)[:, None]
         hessian = weighted.T @ weighted + np.diag(penalty)
-        lower = _cholesky(hessian)
-        aim, _ = nnls(lower.T, solve_triangular(lower, hessian @ z - gradient, lower=True))
+        unit = 1.0 / np.sqrt(np.maximum(np.diag(hessian), TINY))  # a kernel that nothing falls into is all ridge
+        lower = _cholesky(hessian * np.outer(unit, unit))
+        aim, _ = nnls(lower.T, lower.T @ (z / unit) - solve_triangular(lower, gradient * unit, lower=True))
+        aim *= unit
         kept = (x @ aim)[counts > 0] / expected[counts > 0]
         step = 1.0 if kept.min() > 0.1 else 0.9  # no Λ falls below a tenth: log Λ is far from its quadratic there
         while step > TINY and (lowered := loss(z + step * (aim - z))) >= value:

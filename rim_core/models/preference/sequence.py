@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from rim_core.scores import FactorScores
 
 Objective = Literal["next", "horizon"]
+Reader = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+"""From tokens, gaps and places to states, as :meth:`Encoder.last`."""
 
 
 class Encoder(nn.Module):
@@ -65,6 +68,10 @@ class Encoder(nn.Module):
         place : int64 (B,)
         """
         raise NotImplementedError
+
+    def reader(self, tokens: int) -> Reader:
+        """:meth:`last` for batches of so many tokens in all: what is the same for all of them may be found first."""
+        return self.last
 
 
 class SequencePreference(Preference):
@@ -163,11 +170,12 @@ class SequencePreference(Preference):
         h = np.zeros((len(states), network.item.embedding_dim), np.float32)
         lengths = sequences.lengths
         with torch.no_grad():
+            read = network.reader(int(lengths.sum()))
             for rows in batches_by_length(lengths, network.tokens_at_once, self.max_history + 1):
                 where, _ = sequences.window(rows, 0, int(lengths[rows[0]]))
                 tokens, gap = (torch.from_numpy(a[where]).to(device) for a in (sequences.tokens, sequences.gap))
                 last = torch.from_numpy(lengths[rows] - 1).to(device)
-                h[rows] = network.last(tokens, gap, last).cpu().numpy()
+                h[rows] = read(tokens, gap, last).cpu().numpy()
         return h
 
     def logits(self, states: UserStates) -> Logits:

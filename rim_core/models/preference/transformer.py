@@ -6,11 +6,13 @@ import torch
 from torch import nn
 
 from rim_core.errors import ModelError
-from rim_core.models.preference.sequence import Encoder, SequencePreference
+from rim_core.models.preference.sequence import Encoder, Reader, SequencePreference
 from rim_core.models.preference.sequences import GAPS
 from rim_core.models.preference.settings import check_settings
 
 INPUT_GAIN, OUTPUT_GAIN = 0.5, 4.0
+Parts = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+"""Queries, keys and values."""
 
 
 class Transformer(SequencePreference):
@@ -135,12 +137,31 @@ class TransformerNetwork(Encoder):
         return self._state(x, gap), torch.stack(inputs)
 
     def last(self, tokens: torch.Tensor, gap: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
+        return self._last(tokens, gap, place, None)
+
+    def reader(self, tokens: int) -> Reader:
+        """Distance is told by attention alone, so what the first block asks, is asked and answers is the item's own."""
+        first = self.blocks[0]
+        assert isinstance(first, _Block)
+        if len(self.blocks) < 2 or tokens < len(self.item.weight):
+            return self.last
+        parts = first.parts(self.item.weight)
+        return lambda tokens, gap, place: self._last(tokens, gap, place, parts)
+
+    def _last(self, tokens: torch.Tensor, gap: torch.Tensor, place: torch.Tensor, parts: Parts | None) -> torch.Tensor:
+        """:meth:`last`, with the parts of every item in the first block, each (n + 1, d), where they are known."""
         x = self.item(tokens)
         length, row = tokens.shape[1], torch.arange(len(place), device=place.device)
         *lower, top = self.blocks
         assert isinstance(top, _Block)
+        distance = _distance(length, length, x.device)
+        if parts is not None:
+            first, *lower = lower
+            assert isinstance(first, _Block)
+            q, k, v = (nn.functional.embedding(tokens, part) for part in parts)
+            x = first.attend(x, (q, k, v), distance)
         for block in lower:
-            x = block(x, x, _distance(length, length, x.device))
+            x = block(x, x, distance)
         back = place[:, None] - torch.arange(length, device=x.device)  # (B, L)
         h: torch.Tensor = top.one(x[row, place], x, back)
         return self._state(h, gap[row, place])
@@ -178,13 +199,20 @@ class _Block(nn.Module):
 
     def forward(self, x: torch.Tensor, seen: torch.Tensor, distance: torch.Tensor) -> torch.Tensor:
         """What comes of x (B, L, d) that attends to seen (B, M, d) at int64 distances (…, L, M), negative: later."""
+        if seen is x:
+            return self.attend(x, self.parts(x), distance)
+        normed = self.before(seen)
+        return self.attend(x, (self.query(self.before(x)), self.key(normed), self.value(normed)), distance)
+
+    def parts(self, x: torch.Tensor) -> Parts:
+        """Queries, keys and values of x, each of its shape."""
+        normed = self.before(x)
+        return self.query(normed), self.key(normed), self.value(normed)
+
+    def attend(self, x: torch.Tensor, parts: Parts, distance: torch.Tensor) -> torch.Tensor:
+        """:meth:`forward` for queries (B, L, d), keys and values (B, M, d)."""
         batch, length, dim = x.shape
-        own = self.before(x)
-        normed = own if seen is x else self.before(seen)
-        q, k, v = (
-            layer(y).view(batch, -1, self.heads, dim // self.heads).transpose(1, 2)
-            for layer, y in ((self.query, own), (self.key, normed), (self.value, normed))
-        )  # (B, heads, L or M + L, d / heads)
+        q, k, v = (part.view(batch, -1, self.heads, dim // self.heads).transpose(1, 2) for part in parts)
         mixed = nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=self._penalty(distance))
         return self._add(x, mixed.transpose(1, 2).reshape(batch, length, dim))
 
