@@ -91,7 +91,9 @@ def frontier(
 
     # Planning leaves the interpreter lock most of the time: curves are followed side by side.
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        running = [pool.submit(follow, *curve) for curve in curves]
+        first = sorted(range(len(curves)), key=lambda i: curves[i][1] == "offline greedy")  # the long ones
+        begun = {i: pool.submit(follow, *curves[i]) for i in first}
+        running = [begun[i] for i in range(len(curves))]
         try:
             _report(running, reports, total, callback)
         except BaseException:

@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-HOTTEST, COLDEST, COOLING = 0.3, 1e-5, 0.4
+HOTTEST, COLDEST, COOLING = 0.3, 1e-5, 0.33
 """Temperatures ε as shares of the typical price: the first and the last; their ratio."""
-WARM, WARMEST, MOVED = 0.008, 0.05, 0.25
-"""The first temperature after a warm start: the share by which promises moved, times MOVED, within these. At the last
-all pairs are candidates: prices may have moved anywhere."""
+WARM, MOVED, MOVED_FAR, WARMEST = 0.008, 0.1, 0.3, 0.05
+"""The first temperature after a warm start: the share by which promises moved, times MOVED, but WARM at least; for moves
+beyond MOVED_FAR it is WARMEST, and all pairs are candidates there: prices may have moved anywhere."""
 SAMPLES = ((1_500_000, 0.03), (5_000_000, 0.012), (16_000_000, 0.006))
 """Pairs of a sample of the user-states, and the temperature (in typical prices) down to which it tells enough."""
 TIGHT, TIGHT_SAMPLES = 0.05, ((16_000_000, 0.1),)
@@ -40,7 +40,7 @@ REHEATING, REHEATING_ENDS, UNSETTLED = 4.0, 100.0, 0.3
 SETTLED, SETTLED_LAST, LAST, REDRAWS = 0.02, 0.005, 3e-3, 4
 """Missed share that is good enough at a temperature, and at those below LAST (in typical prices); how often candidates
 are drawn to get there."""
-WIDTH = 12.0
+WIDTH = 10.0
 """Pairs this many ε below (or above) their state's threshold are left out of a Newton step: π is 0 (or 1) to 1e-5."""
 PART, STALLED = 2.5, 0.05
 """Parts of the gap that is aimed at: below them a further temperature, or drawing candidates anew at the same one, is
@@ -200,7 +200,8 @@ def newton_prices(
     prices = alone if start is None else bounded.sensible(start.prices)
     if level == 0.0:
         return NearPrices(prices, level, 0.0, None)
-    hottest = epsilon = level * (HOTTEST if start is None else float(np.clip(MOVED * start.moved, WARM, WARMEST)))
+    far = start is None or start.moved > MOVED_FAR
+    hottest = epsilon = level * (HOTTEST if start is None else WARMEST if far else max(WARM, MOVED * start.moved))
     coldest *= level
     before, settled = np.inf, None
     while True:
@@ -209,7 +210,7 @@ def newton_prices(
         at = next(one for one, until in levels if epsilon > until * level)
         first = epsilon == hottest
         tolerance = SETTLED if epsilon > LAST * level else SETTLED_LAST
-        prices, missed, value = at.settle(prices, epsilon, tolerance, gap, first=first and epsilon >= WARMEST * level)
+        prices, missed, value = at.settle(prices, epsilon, tolerance, gap, first=first and far)
         if first and missed > UNSETTLED and epsilon < REHEATING_ENDS * level:  # the prices are far from here
             hottest = epsilon = REHEATING * epsilon
             continue
