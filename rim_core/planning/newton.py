@@ -32,7 +32,7 @@ WARM, MOVED, MOVED_FAR, WARMEST = 0.008, 0.1, 0.3, 0.05
 beyond MOVED_FAR it is WARMEST, and all pairs are candidates there: prices may have moved anywhere."""
 SAMPLES = ((1_500_000, 0.03), (5_000_000, 0.012), (16_000_000, 0.006))
 """Pairs of a sample of the user-states, and the temperature (in typical prices) down to which it tells enough."""
-TIGHT, TIGHT_SAMPLES = 0.05, ((16_000_000, 0.1),)
+TIGHT, TIGHT_SAMPLES = 0.1, ((16_000_000, 0.1),)
 """Share of all places that the promises leave free, and the samples where they leave less: what the items of a sample
 have too few of by chance is more than that, and its prices would be far from those of all states."""
 REHEATING, REHEATING_ENDS, UNSETTLED = 4.0, 100.0, 0.3
