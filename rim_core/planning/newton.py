@@ -28,8 +28,8 @@ log = logging.getLogger(__name__)
 HOTTEST, COLDEST, COOLING = 0.3, 1e-5, 0.33
 """Temperatures ε as shares of the typical price: the first and the last; their ratio."""
 WARM, MOVED, MOVED_FAR, WARMEST = 0.008, 0.1, 0.3, 0.05
-"""The first temperature after a warm start: the share by which promises moved, times MOVED, but WARM at least; for moves
-beyond MOVED_FAR it is WARMEST, and all pairs are candidates there: prices may have moved anywhere."""
+"""The first temperature after a warm start: the share by which promises moved, times MOVED, but WARM at least; beyond
+MOVED_FAR it is WARMEST, and all pairs are candidates there: prices may have moved anywhere."""
 SAMPLES = ((1_500_000, 0.03), (5_000_000, 0.012), (16_000_000, 0.006))
 """Pairs of a sample of the user-states, and the temperature (in typical prices) down to which it tells enough."""
 TIGHT, TIGHT_SAMPLES = 0.1, ((16_000_000, 0.1),)
