@@ -105,9 +105,10 @@ class Problem:
             or not np.array_equal(self.upper[n:], other.upper[n:])
         ):
             return 1.0
-        free = int(self.contacts.capacity.sum()) - max(int(self.minimum.sum()), int(other.minimum.sum()))
+        promised = max(int(self.minimum.sum()), int(other.minimum.sum()))
+        free = int(self.contacts.capacity.sum()) - promised
         sides = (
-            (self.minimum, other.minimum, min(free, max(int(self.minimum.sum()), int(other.minimum.sum())))),
+            (self.minimum, other.minimum, min(free, promised)),
             (self.maximum, other.maximum, int(np.maximum(self.maximum, other.maximum).sum())),
         )
         return min(1.0, max(float(np.abs(a - b).sum() / max(1, size)) for a, b, size in sides))
