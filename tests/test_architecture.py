@@ -22,7 +22,8 @@ LAYERS = {
     "storage": 5,
     "audiences": 5,
     "jobs": 6,
-    "cli": 7,
+    "walk": 7,
+    "cli": 8,
 }
 """Rooms of the core, lowest first: a room imports from its own level and from below."""
 

@@ -17,12 +17,12 @@ from app.services.planning import on_calibration, scores_of
 from app.services.stored import request_of
 from app.tasks import Report
 from rim_core.assignment import assignment_matrix
-from rim_core.cli.walk import deliver_again
 from rim_core.datasets.states import UserStates
 from rim_core.errors import NotFoundError
 from rim_core.evaluation import DeliveryCourse, arrivals, delivery_course, evaluate, load_distribution
 from rim_core.planning import Constraints, DualPlanner, user_load_sweep
 from rim_core.storage import Scenario
+from rim_core.walk import deliver_again
 
 LOAD_SHARES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 """Capacities of the user-load sweep, as shares of the items (Section F goes from 1 % to 100 %)."""

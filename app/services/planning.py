@@ -19,7 +19,6 @@ from app.services.requests import PlanRequest, PlanSize, constraints
 from app.services.rules import Rules
 from app.tasks import Report
 from rim_core.assignment import Assignment
-from rim_core.cli.walk import Measured, Scored, measure, scored
 from rim_core.datasets.split import Split
 from rim_core.errors import ConstraintError
 from rim_core.evaluation import Evaluation, evaluate
@@ -38,6 +37,7 @@ from rim_core.planning import (
 from rim_core.planning.losses import EDGES
 from rim_core.storage import ModelInfo, Scenario, Workspace
 from rim_core.storage.scenarios import MEASURED
+from rim_core.walk import Measured, Scored, measure, scored
 
 QUICK = 1.0
 """Seconds: a plan that took no longer is not tried out first, its next one is there as soon."""

@@ -13,9 +13,9 @@ from app.services.owner import change, workspace
 from app.services.planning import PlanResult, items_of, scores_of
 from app.services.requests import PlanRequest
 from app.services.stored import request_of, stored
-from rim_core.cli.walk import keep_plan
 from rim_core.errors import ConstraintError, RimError
 from rim_core.storage import DatasetInfo, Scenario
+from rim_core.walk import keep_plan
 
 MOST = 4
 """Plans side by side."""

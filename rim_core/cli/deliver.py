@@ -19,8 +19,8 @@ def deliver(out: Output, plan: str) -> None:
 
     Says which promises the delivery keeps there, and what came of it.
     """
-    from rim_core.cli.walk import deliver_again, delivery
     from rim_core.planning import Constraints
+    from rim_core.walk import deliver_again, delivery
 
     with out.workspace() as workspace, out.meter() as meter:
         scenario, source, delivered = deliver_again(workspace, workspace.scenario(plan), callback=meter)

@@ -166,7 +166,7 @@ def _plans(out: Output, workspace: Workspace, info: ModelInfo) -> tuple[Scenario
     plans = [s for s in workspace.scenarios(DATASET) if s.name == PLAN and s.model_id == info.id]
     sweeps = [f for f in workspace.frontiers(DATASET) if f.model_ids == (info.id,)]
     sweeps = [f for f in sweeps if f.settings.get("capacity") == CAPACITY]
-    from rim_core.cli.walk import deliver_again, keep_plan, lacks_figures, scored
+    from rim_core.walk import deliver_again, keep_plan, lacks_figures, scored
 
     lacking = bool(plans) and lacks_figures(plans[0], workspace.scenario_items(plans[0].id))
     if plans and sweeps and not lacking:

@@ -14,9 +14,9 @@ from rim_core.errors import SplitError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from rim_core.cli.walk import Scored
     from rim_core.progress import Callback
     from rim_core.storage import FrontierRecord, ModelInfo, Workspace
+    from rim_core.walk import Scored
 
 SWEEP = (0.1, 0.25, 0.5, 0.75, 0.95)
 """Minimum exposures of a sweep, as shares of what fits (β·n = K)."""
@@ -49,7 +49,7 @@ def frontier(out: Output, /, models: tuple[str, ...], dataset: str | None, **ask
 
     Relevance (precision on what happened in the test window) falls as diversity (items reached: perplexity) grows.
     """
-    from rim_core.cli.walk import scored
+    from rim_core.walk import scored
 
     with out.workspace() as workspace, out.meter() as meter:
         found = [find_model(workspace, model, dataset) for model in models]

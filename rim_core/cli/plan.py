@@ -82,9 +82,9 @@ def plan(out: Output, /, model: str | None, listing: bool, **asked: Any) -> None
         return
     if model is None:
         raise click.UsageError("Name a model (see `rim models list`), or give --list.")
-    from rim_core.cli.walk import dearest_promises, keep_plan, scored
     from rim_core.planning import DualPlanner
     from rim_core.progress import Progress
+    from rim_core.walk import dearest_promises, keep_plan, scored
 
     constraints = wished(asked)
     asked["capacity"] = constraints.capacity if isinstance(constraints.capacity, int) else "by segment"

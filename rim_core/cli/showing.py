@@ -9,7 +9,7 @@ from rim_core.cli.comparison import comparison, comparison_text, split_words
 from rim_core.cli.export import file_name
 from rim_core.cli.frontier import frontier_text
 from rim_core.cli.plan import certificate_text, dearest_text
-from rim_core.cli.walk import dearest_promises
+from rim_core.walk import dearest_promises
 
 if TYPE_CHECKING:
     from rim_core.cli.demo import Demonstration

@@ -18,8 +18,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app import services
+from rim_core import walk
 from rim_core.audiences import held_out
-from rim_core.cli import walk
 from rim_core.planning.online import online_match
 from rim_core.storage import Scenario
 from rim_core.storage.scenarios import MEASURED

@@ -14,7 +14,7 @@ from streamlit.testing.v1 import AppTest
 from app import services
 from app.services import planning
 from app.services.requests import PlanRequest, Promise, constraints
-from rim_core.cli import walk
+from rim_core import walk
 from rim_core.errors import ConstraintError
 from rim_core.planning import Constraints, DualPlanner
 

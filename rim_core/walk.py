@@ -1,4 +1,4 @@
-"""Steps that several commands share: a stored model's scores, a plan kept and delivered."""
+"""Steps that the command line and the dashboard share: a stored model's scores, a plan kept and delivered."""
 
 from __future__ import annotations
 
