@@ -29,6 +29,7 @@ import numpy as np
 from rim_core.assignment import Assignment, assignment_matrix
 from rim_core.errors import ConstraintError, ScoreError
 from rim_core.planning.candidates import Candidates, Contacts, top_of_candidates, top_value
+from rim_core.planning.centring import centred
 from rim_core.planning.confidence import with_margin
 from rim_core.planning.cutting import cut_down
 from rim_core.planning.feasibility import reachable
@@ -302,7 +303,7 @@ class _Task:
             solution = self._solution(found, result.cap_price, drawn, result.chosen)
             short = int(result.short.sum())
             if kept is None or (short, -solution.objective) < (kept[0], -kept[1].objective):
-                kept = (short, solution)
+                kept, at = (short, solution), (drawn, result, width)
             gap = self._gap(solution)
             if short == 0 and gap > self.gap:  # the prices before the repair may tell more
                 self.bound(centre)
@@ -320,7 +321,21 @@ class _Task:
             else:
                 width, slack, allowance = width * 5, slack / 8, allowance / 8
         assert kept is not None
-        return replace(kept[1], upper_bound=self.best_bound)
+        prices = kept[1].prices if kept[0] else self._centred(kept[1].prices, *at)
+        return replace(kept[1], prices=prices, upper_bound=self.best_bound)
+
+    def _centred(self, prices: np.ndarray, drawn: Drawn, result: FlowResult, width: float) -> np.ndarray:
+        """Prices that are as good for these states, and better for others."""
+        n, own = self.tree.items, np.zeros(len(prices))
+        own[:n] = prices[:n]
+        contacts = Contacts(self.contacts.capacity - drawn.sure_load, self.contacts.user, self.contacts.user_cap)
+        found = prices.copy()
+        found[:n] = centred(
+            drawn, prices[:n], self.bounded.boost(prices - own), contacts,
+            np.bincount(drawn.pairs.item[result.chosen], minlength=n), width, self.seed,
+        )  # fmt: skip
+        before = self.best_bound
+        return found if self.bound(found) <= before * (1 + self.gap) else prices
 
     def _gap(self, solution: Solution) -> float:
         return (self.best_bound - solution.objective) / max(abs(solution.objective), 1e-300)
