@@ -249,7 +249,7 @@ def with_further(
     extra : ndarray of float64 (k,)
         How much further below the threshold ``draw`` would have had to look for them. Memory O(m·k).
     """
-    columns = _columns(scores, items)
+    columns = columns_of_scores(scores, items)
     below = boost[items, None].astype(np.float32) - drawn.threshold.astype(np.float32)
     margins = np.where(capacity > 0, columns + below, np.float32(-np.inf))
     reached = np.nan_to_num(_reached(margins, place), nan=0.0) * (1 + 1e-6)
@@ -267,8 +267,8 @@ def with_further(
     return replace(drawn, pairs=more), reached - width
 
 
-def _columns(scores: Scores, items: np.ndarray) -> np.ndarray:
-    """λ of some items, float32 (k, m)."""
+def columns_of_scores(scores: Scores, items: np.ndarray) -> np.ndarray:
+    """λ of some items, float32 (k, m): one pass, memory O(m·k)."""
     out = np.empty((len(items), scores.shape[0]), np.float32)
     columns = torch.from_numpy(items)
     for start, stop, z in scores.blocks():
