@@ -31,7 +31,7 @@ from rim_core.errors import ConstraintError, ScoreError
 from rim_core.planning.candidates import Candidates, Contacts, top_of_candidates, top_value
 from rim_core.planning.centring import centred
 from rim_core.planning.confidence import with_margin
-from rim_core.planning.contention import contentions
+from rim_core.planning.contention import beside_forced, contentions
 from rim_core.planning.cutting import cut_down
 from rim_core.planning.feasibility import reachable
 from rim_core.planning.flow import FlowResult, exact_repair
@@ -213,7 +213,7 @@ def finished(
     certificate, residuals = certify(problem, assignment, objective, bound)
     if not certificate.feasible and not problems:
         unkept = residuals[residuals["missed"] > 0]
-        problems = (*contentions(problem, assignment), *unkept["problem"])
+        problems = (*contentions(problem, problem.minimum, beside_forced(problem, assignment)), *unkept["problem"])
         if repaired and (
             certificate.max_excess > 0
             or unkept["exact"].any()
@@ -306,6 +306,7 @@ class _Task:
             self.bound(found)
             solution = self._solution(found, result.cap_price, drawn, result.chosen)
             short = int(result.short.sum())
+            hopeless = self.best_bound < 0.0 and kept is not None and kept[0] <= short
             if kept is None or (short, -solution.objective) < (kept[0], -kept[1].objective):
                 kept, at = (short, solution), (drawn, result, width)
             gap = self._gap(solution)
@@ -314,7 +315,11 @@ class _Task:
                 gap = self._gap(solution)
             log.info("repair %d: %d candidates, short %d, gap %.2g", turn, len(drawn.pairs.item), short, gap)
             complete = len(drawn.pairs.item) + len(drawn.sure_item) == everything
-            if (complete and slack == 0.0) or (short == 0 and (gap <= self.gap or len(centre) > self.fixed)):
+            if (
+                hopeless
+                or (complete and slack == 0.0)
+                or (short == 0 and (gap <= self.gap or len(centre) > self.fixed))
+            ):
                 break
             if short == 0 and WORTHWHILE * before < gap <= ACCEPTED * self.gap:
                 break
@@ -451,8 +456,8 @@ class _Task:
         self.callback(Progress(text, 0.6 + 0.4 * turn / ROUNDS, 1.0))
 
     def bound(self, prices: np.ndarray) -> float:
-        """D over all pairs; remembered if it is the least one seen."""
+        """D over all pairs; remembered if it is the least one seen. Below 0 it proves that the promises clash."""
         value, _ = dual_value(self.scores, self.bounded.boost(prices), self.contacts, self.guess)
-        value = max(value - self.bounded.promised(prices), 0.0)
+        value -= self.bounded.promised(prices)
         self.best_bound = min(self.best_bound, value)
         return value

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rim_core.planning.clash import loosened
+from rim_core.planning.contention import contentions, most_of_few
 
 if TYPE_CHECKING:
     from rim_core.planning.passes import Survey
@@ -55,6 +56,13 @@ def reachable(problem: Problem, survey: Survey) -> Reachable:
             f"{int(np.ceil(promised / states))} items."
         )
         minimum = np.floor(minimum * share).astype(np.int64)
+    found = most_of_few(problem, minimum, eligible)
+    if found is not None:
+        items, delivered = found
+        of_few = np.zeros_like(minimum)
+        of_few[items] = minimum[items]
+        problems += contentions(problem, of_few, delivered)
+        minimum = minimum - of_few + np.asarray(delivered.sum(axis=0)).ravel()
     cut = replace(problem, minimum=minimum) if problems else problem
     if problem.rows:
         cut, clashes = loosened(cut, np.minimum(problem.maximum, eligible), minimum, places)

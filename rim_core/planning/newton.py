@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -51,6 +51,8 @@ PART, STALLED = 2.5, 0.05
 not worth its passes."""
 FAR, STRAIGHTENED = 0.02, 20_000_000
 """Share of its promise by which an item is far from it, and how many pairs are kept at once to mend that."""
+AWAY = 0.1
+"""Share of the largest price from which a price has run away where promises cannot be kept."""
 FEWEST = 4.0
 """Deliveries of a typical promise that a sample has to hold to give first prices."""
 
@@ -65,6 +67,8 @@ class Level:
         Which states these are; None for all.
     guess : ndarray (m,)
         Thresholds found last.
+    exposure : ndarray (n + r,)
+        What was delivered there.
     """
 
     scores: Scores
@@ -72,6 +76,7 @@ class Level:
     bounded: Bounded
     rows: np.ndarray | None = None
     guess: np.ndarray | None = field(default=None, repr=False)
+    exposure: np.ndarray = field(default_factory=lambda: np.empty(0), repr=False)
 
     @classmethod
     def sample(
@@ -113,7 +118,7 @@ class Level:
             dual = SmoothedDual(drawn, self.contacts, self.bounded, epsilon)
             point = dual.minimise(dual.at(prices, drawn.threshold), tolerance=tolerance / 2, reach=width)
             prices, missed, value = point.prices, dual.missed(point), point.value
-            self.guess = point.user_price
+            self.guess, self.exposure = point.user_price, point.exposure
             log.info("ε %.3g: %d candidates, F %.8g, missed %.4f", epsilon, len(drawn.pairs.item), point.value, missed)
             if first:
                 break
@@ -121,6 +126,17 @@ class Level:
             if missed <= tolerance or abs(before - value) <= STALLED * gap * abs(value):
                 break
         return prices, missed, value
+
+    def give_up(self, prices: np.ndarray) -> np.ndarray:
+        """Promise no more than this sample delivered where prices ran away, and leave the items without a price.
+
+        An item that may go to few states has hardly any of them in a sample.
+        """
+        away = (self.exposure < self.bounded.lower) & (prices >= AWAY * prices.max())
+        lower = np.where(away, np.minimum(self.bounded.lower, self.exposure), self.bounded.lower)
+        self.bounded = replace(self.bounded, lower=lower)
+        out: np.ndarray = np.where(away, 0.0, prices)
+        return out
 
     def _alone(self, dual: SmoothedDual, point: Point) -> np.ndarray:
         """Prices of the items that are too far from their promise for Newton, as they are where nothing else moves.
@@ -223,6 +239,11 @@ def newton_prices(
         first = epsilon == hottest
         tolerance = SETTLED if epsilon > LAST * level else SETTLED_LAST
         prices, missed, value = at.settle(prices, epsilon, tolerance, gap, first=first and far)
+        if value < 0.0:  # no assignment is worth so little: these states cannot keep the promises
+            if at is everything:
+                return NearPrices(prices, level, epsilon, everything.guess)
+            prices = at.give_up(prices)
+            continue
         if first and missed > UNSETTLED and epsilon < REHEATING_ENDS * level:  # the prices are far from here
             hottest = epsilon = REHEATING * epsilon
             continue

@@ -210,12 +210,13 @@ class SmoothedDual:
         """Projected Newton steps until the promises are met to ``tolerance``; no price moves further than ``reach``.
 
         The candidates were drawn around ``start``: further away, but for a common move of all prices, they would no
-        longer be the contested pairs. ``hessian`` is the one at ``start``, where it is known.
+        longer be the contested pairs. ``hessian`` is the one at ``start``, where it is known. Below 0 the search ends:
+        no assignment is worth so little, so (these candidates) cannot keep the promises and F falls without end.
         """
         point, short = start, 0
         for _ in range(steps):
             gradient = self.gradient(point)
-            if self.missed(point) <= tolerance or short == 2:
+            if self.missed(point) <= tolerance or short == 2 or point.value < 0.0:
                 break
             following, length = self._step(point, gradient, start, reach, hessian)
             hessian = None
@@ -243,6 +244,8 @@ class SmoothedDual:
             length *= 0.4
         slope = float(gradient @ direction)
         while following is not None and length >= 1.0 and float(self.gradient(following) @ direction) < 0.5 * slope:
+            if following.value < 0.0:
+                break
             length *= 2.0
             prices = self._project(point.prices, point.prices + length * direction, gradient)
             trial = self.at(prices, following.user_price)
