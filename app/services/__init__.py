@@ -68,6 +68,7 @@ from app.services.frontiers import (
     stored_frontier,
 )
 from app.services.owner import forget, recovered, recovery_read, task, workspace
+from app.services.pasted import LeftOut, text_of
 from app.services.planning import (
     PlanResult,
     best_model,
@@ -177,6 +178,7 @@ __all__ = [
     "ImportRequest",
     "ItemRule",
     "Job",
+    "LeftOut",
     "Lift",
     "Loaded",
     "MadeAudience",
@@ -301,6 +303,7 @@ __all__ = [
     "table_of",
     "task",
     "template",
+    "text_of",
     "train",
     "trained_splits",
     "warm_up",

@@ -10,7 +10,7 @@ import streamlit as st
 
 from app import services
 from app.ui import messages
-from app.views import history
+from app.views import history, pasting
 
 if TYPE_CHECKING:
     from streamlit.elements.lib.column_types import ColumnConfig
@@ -218,7 +218,7 @@ def _add(catalogue: pd.DataFrame) -> None:
     if go.button("Add", icon=":material/add:", key="own-add", width="stretch", disabled=not target):
         group = "" if kind == services.ITEM else kind
         row = pd.DataFrame([{"applies_to": group, "target": target, "minimum": least, "maximum": most}])
-        _take_in(services.promises_from_table(row, catalogue), catalogue, replace_all=False)
+        _add_row(services.promises_from_table(row, catalogue))
 
 
 def _editor(promises: tuple[services.Promise, ...], catalogue: pd.DataFrame) -> tuple[services.Promise, ...]:
@@ -249,8 +249,7 @@ def _editor(promises: tuple[services.Promise, ...], catalogue: pd.DataFrame) -> 
         },
     )
     read = services.promises_from_table(edited, catalogue)
-    for text in read.problems:
-        st.warning(messages.plain(text), icon=":material/warning:")
+    pasting.complaints(read.problems)
     return read.promises
 
 
@@ -263,18 +262,19 @@ def _percent(label: str) -> ColumnConfig:
 
 def _exchange(promises: tuple[services.Promise, ...], catalogue: pd.DataFrame) -> None:
     """Rows pasted, uploaded or taken away as a file."""
+
+    def take(text: str, every: bool) -> services.ReadPromises:
+        read = services.promises_from_text(text, catalogue)
+        if read.promises:
+            _put_in(read.promises, () if every else st.session_state[history.TABLE])
+        return read
+
+    caption = (
+        "One row a promise: item, at least %, at most %. A fourth column in front names a feature for groups. "
+        "A header is welcome."
+    )
     with st.container(horizontal=True, vertical_alignment="center"):
-        with st.popover("Paste or upload", icon=":material/content_paste:"):
-            st.caption(
-                "One row a promise: item, at least %, at most %. A fourth column in front names a feature for groups. "
-                "A header is welcome."
-            )
-            text = st.text_area("Rows", key="own-pasted", height=140, placeholder="COFFEE\t2.5\nbrand\tPrivate\t1\t30")
-            file = st.file_uploader("or a CSV file", type=["csv", "tsv", "txt"], key="own-file", max_upload_size=16)
-            every = st.toggle("Replace what is in the table", key="own-replace")
-            if st.button("Take in", type="primary", key="own-take", disabled=not (text.strip() or file)):
-                raw = file.getvalue().decode("utf-8-sig", errors="replace") if file is not None else text
-                _take_in(services.promises_from_text(raw, catalogue), catalogue, replace_all=every)
+        pasting.popover("own", caption, "COFFEE\t2.5\nbrand\tPrivate\t1\t30", take)
         st.download_button(
             "Download as CSV",
             lambda: services.promises_to_csv(promises, catalogue),
@@ -288,18 +288,20 @@ def _exchange(promises: tuple[services.Promise, ...], catalogue: pd.DataFrame) -
         if st.button("Clear", icon=":material/delete_sweep:", key="own-clear", disabled=not promises):
             history.put_promises(())
             st.rerun()
+    pasting.left_out("own")
 
 
-def _take_in(read: services.ReadPromises, catalogue: pd.DataFrame, *, replace_all: bool) -> None:
-    """Put what was read into the table, and say what was left out."""
-    for text in read.problems:
-        st.warning(messages.plain(text), icon=":material/warning:")
+def _put_in(new: tuple[services.Promise, ...], before: tuple[services.Promise, ...]) -> None:
+    """Put promises into the table beside those before; of two about the same the new one counts."""
+    merged = {(p.group, p.target, p.together): p for p in (*before, *new)}
+    history.put_promises(tuple(merged.values()))
+
+
+def _add_row(read: services.ReadPromises) -> None:
+    """Put one promise into the table, or say what it lacks."""
     if read.promises:
-        before = () if replace_all else st.session_state.get(history.TABLE, ())
-        new = {(p.group, p.target, p.together): p for p in (*before, *read.promises)}
-        history.put_promises(tuple(new.values()))
-        st.toast(f"{messages.count(len(read.promises), 'promises')} taken in.", icon=":material/check:")
-        if not read.problems:
-            st.rerun()
-    elif not read.problems:
+        _put_in(read.promises, st.session_state.get(history.TABLE, ()))
+        st.rerun()
+    pasting.complaints(read.problems)
+    if not read.problems:
         st.info("Say at least or at most how much.", icon=":material/arrow_upward:")

@@ -108,9 +108,40 @@ def test_rows_pasted_from_a_spreadsheet_become_promises(text: str) -> None:
 def test_rows_that_mean_nothing_are_named_and_the_others_taken() -> None:
     read = services.promises_from_text("c\t2\nwine\t3\nt\tlots\nm\t101\nm\t5\t2", CATALOGUE)
     assert read.promises == (Promise("c", "", 0.02),)
-    assert len(read.problems) == 4
-    assert "no item wine" in read.problems[0]
-    assert "lots" in read.problems[1]
+    assert [(p.row, p.cell) for p in read.problems] == [(2, "wine"), (3, "lots"), (4, "101"), (5, "5 % and 2 %")]
+    assert "no item wine" in read.problems[0].cause
+    assert read.left == "wine\t3\nt\tlots\nm\t101\nm\t5\t2"
+
+
+@pytest.mark.parametrize(
+    ("row", "cell"),
+    [
+        ("=SUM(A1)\t-1", "-1"),
+        ("t\t1e9", "1e9"),
+        ("t\tinf", "inf"),
+        ("t\t=1+1", "=1+1"),
+        ("t\tNaN", "t"),
+        ("t", "t"),
+        ("\t2", ""),
+        ('"t\t2', '"t\t2'),
+        ("\x00\x01\ufffd", "\x00\x01\ufffd"),
+        ("colour\tred\t1\t2", "colour"),
+        ("w" * 200_000, "w" * 60 + "…"),
+    ],
+)
+def test_whatever_is_pasted_is_named_by_row_and_cell_and_spoils_no_other_row(row: str, cell: str) -> None:
+    read = services.promises_from_text(f"c\t2\n\n{row}\nm\t3", CATALOGUE)
+    assert set(read.promises) == {Promise("c", "", 0.02), Promise("m", "", 0.03)}
+    (problem,) = read.problems
+    assert problem.row == 3
+    assert problem.cell == cell.replace('"', "")
+    assert problem.cause
+    assert problem.advice
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+def test_a_file_of_a_spreadsheet_is_read_in_its_encoding(encoding: str) -> None:
+    assert services.text_of("Käse;1,5".encode(encoding)) == "Käse;1,5"
 
 
 def test_a_file_of_promises_reads_back_as_it_was_and_runs_nothing_in_a_spreadsheet() -> None:
@@ -208,6 +239,25 @@ def test_undo_and_redo_step_through_what_was_promised(shop: Path, app: AppTest, 
     app.button(key="plan-redo").click().run()
     assert (app.slider(key="plan-capacity").value, app.slider(key="plan-least").value) == (4, 3.0)
     assert app.button(key="plan-redo").disabled
+
+
+def test_one_bad_row_among_good_ones_the_page_is_of_what_is_in_force_and_says_what_was_left_out(
+    shop: Path, app: AppTest, until: Callable
+) -> None:
+    planned(go(app, PLAN), until)
+    items = services.catalogue_of(app.selectbox(key="plan-model").value).index
+    app.text_area(key="own-text").set_value(f"{items[0]}\t2\nwine\t3\n{items[1]}\t4").run()
+    app.button(key="own-take").click().run()
+    assert any("groups (2)" in e.label for e in app.expander)
+    assert not app.button(key="own-clear").disabled
+    assert "2 rows taken in; 1 row left out" in words(app)
+    (said,) = [d.value for d in app.dataframe if "why" in d.value]
+    assert said.loc[0, ["row", "cell"]].tolist() == [2, "wine"]
+    assert app.text_area(key="own-text").value == "wine\t3"
+    app.run()
+    assert "left out" in words(app)
+    app.button(key="own-dismiss").click().run()
+    assert "left out" not in words(app)
 
 
 def test_an_infeasible_promise_is_relaxed_with_one_click(shop: Path, app: AppTest, until: Callable) -> None:
