@@ -141,17 +141,24 @@ def _too_much(request: services.PlanRequest, size: services.PlanSize) -> None:
     ways_out(request, None, "places")
 
 
-def ways_out(request: services.PlanRequest, result: services.PlanResult | None, key: str) -> None:
-    """One button a relaxation."""
-    for i, way in enumerate(services.relaxations(request, result)):
-        st.button(
-            way.label,
-            icon=":material/build:",
-            key=f"relax-{key}-{i}",
-            on_click=history.put,
-            args=(way.request,),
-            help=f"Then: {messages.plain(way.request.describe())}. It can be undone.",
-        )
+def ways_out(request: services.PlanRequest, result: services.PlanResult | None, key: str, lead: str = "") -> None:
+    """One button a relaxation, in a row behind ``lead`` if there is one, and why it is just that much."""
+    ways = services.relaxations(request, result)
+    with st.container(horizontal=bool(lead), vertical_alignment="center"):
+        if lead:
+            st.markdown(lead)
+        for i, way in enumerate(ways):
+            st.button(
+                way.label,
+                icon=":material/build:",
+                key=f"relax-{key}-{i}",
+                on_click=history.put,
+                args=(way.request,),
+                help=f"Then: {messages.plain(way.request.describe())}. It can be undone.",
+            )
+    for way in ways:
+        if way.note:
+            st.caption(way.note)
 
 
 # -- for single items and groups ---------------------------------------------------------------------------------

@@ -79,9 +79,7 @@ def _clash(result: services.PlanResult) -> None:
             + "\n\nThe plan keeps them as far as possible.",
             icon=":material/warning:",
         )
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown("Ways out:")
-            promises.ways_out(result.request, result, "plan")
+        promises.ways_out(result.request, result, "plan", "Ways out:")
 
 
 def headline(result: services.PlanResult) -> None:

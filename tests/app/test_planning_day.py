@@ -163,6 +163,21 @@ def test_ways_out_of_clashing_promises_can_be_planned_with(model: str) -> None:
     assert ways[1].request.capacity > 2
 
 
+def test_a_way_out_leaves_places_free_and_says_what_the_largest_promise_would_take(model: str) -> None:
+    size = services.plan_size(model)
+    for capacity in (1, 2, 5):
+        request = PlanRequest(model, capacity, min(1.0, 1.5 * size.fitting_exposure(capacity)))
+        lower, higher = services.relaxations(request)
+        for way in (lower, higher):
+            taken = services.promised_places(way.request) / (size.states * way.request.capacity)
+            assert 0.5 < taken <= 0.951, way.label
+        assert f"{100 * size.fitting_exposure(capacity):.2f} % is the most there is room for" in lower.note
+        assert lower.label == f"Lower β to {100 * lower.request.min_exposure:.6g} %"
+    first = str(services.catalogue_of(model).index[0])
+    lower = services.relaxations(PlanRequest(model, 1, 0.5, promises=(Promise(first, minimum=0.6),)))[0]
+    assert services.promised_places(lower.request) <= 0.951 * size.states
+
+
 def test_a_promise_of_one_item_is_kept_and_its_price_and_losers_are_told(model: str) -> None:
     rare = services.catalogue_of(model).index[-1]
     free = make(PlanRequest(model, 3))
