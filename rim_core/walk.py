@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -186,16 +187,19 @@ def deliver_again(
     stored = scenario.metrics.get("user_prices")
     cap_prices = None if stored is None else pd.Series(stored, dtype=float)
     prices = items["price"].to_numpy(float, copy=True)
-    callback(Progress("delivering to the test window", 0.4, 1.0))
-    delivered = online_match(source.test, prices, constraints, seed=scenario.seed, cap_prices=cap_prices)
+    heed = partial(callback, Progress("delivering to the test window", 0.4, 1.0))
+    delivered = online_match(source.test, prices, constraints, seed=scenario.seed, cap_prices=cap_prices, heed=heed)
     metrics: dict[str, Any] = {"online": evaluate(delivered, source.split.test).to_dict()}
     lacking = None
     if lacks_figures(scenario, items):
-        callback(Progress("comparing with a plan without promises", 0.7, 1.0))
+        heed = partial(callback, Progress("comparing with a plan without promises", 0.7, 1.0))
         again = online_match(
-            source.calibration, prices, planned or constraints, seed=scenario.seed, cap_prices=cap_prices, planned=True
+            source.calibration, prices, planned or constraints, seed=scenario.seed, cap_prices=cap_prices,
+            planned=True, heed=heed,
+        )  # fmt: skip
+        free = without_promises(
+            source.calibration, planned or constraints, seed=scenario.seed, callback=lambda _: heed()
         )
-        free = without_promises(source.calibration, planned or constraints, seed=scenario.seed)
         lacking = expected_deliveries(again, prices, constraints, source.test.shape[0])
         lacking["free"] = free.assignment.exposure
         value = _planned_value(workspace, scenario, source.calibration.shape[0])

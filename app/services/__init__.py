@@ -67,7 +67,7 @@ from app.services.frontiers import (
     request_frontier,
     stored_frontier,
 )
-from app.services.owner import forget, recovered, recovery_read, task, workspace
+from app.services.owner import forget, leave, recovered, recovery_read, task, workspace
 from app.services.pasted import LeftOut, text_of
 from app.services.planning import (
     PlanResult,
@@ -75,6 +75,7 @@ from app.services.planning import (
     catalogue_of,
     fitting_capacity,
     item_story,
+    plan_key,
     plan_size,
     promised_places,
     request_plan,
@@ -252,6 +253,7 @@ __all__ = [
     "landmarks",
     "lately",
     "latest_plans",
+    "leave",
     "load_key",
     "loaded",
     "made_again",
@@ -262,6 +264,7 @@ __all__ = [
     "overview",
     "pair_rules_from_text",
     "pair_table",
+    "plan_key",
     "plan_size",
     "preview",
     "promised_places",

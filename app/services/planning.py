@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -263,7 +263,12 @@ def request_plan(request: PlanRequest, wish: str, after: PlanResult | None = Non
     ``after`` is a plan of the same model that was there before: its prices are a good beginning, and where planning
     takes a while they say early what it will come to (a Preview).
     """
-    return tasks.request(f"plan {request.key}", lambda report: _make_plan(request, report, after), wish).key
+    return tasks.request(plan_key(request), lambda report: _make_plan(request, report, after), wish).key
+
+
+def plan_key(request: PlanRequest) -> str:
+    """Key of the task that makes a plan."""
+    return f"plan {request.key}"
 
 
 def _alike(result: PlanResult, request: PlanRequest) -> bool:
@@ -298,9 +303,8 @@ def _make_plan(request: PlanRequest, report: Report, after: PlanResult | None) -
     part = scaled(report, 0.2, 0.8)
     planner = DualPlanner(on_calibration(request), seed=request.seed)
     planned = planner.fit(source.calibration, warm_start=start, confidence=request.confidence, callback=told(part))
-    report("delivering to the test window", 0.82)
     plan = as_given(planned, request)
-    delivered = plan.assign(source.test)
+    delivered = plan.assign(source.test, heed=partial(report, "delivering to the test window", 0.82))
     report("comparing with a plan without promises", 0.9)
     free = free_of(opened, request.model_id, request.capacity, request.rules)
     report("measuring", 0.95)

@@ -43,7 +43,7 @@ def page() -> None:
             history.remember(request)
             with steps:  # above, but of what is remembered now
                 history.buttons()
-        result = _result(request)
+        result = _result(info, request)
     history.keep_link(request, result)
     with save, messages.guard(services.Problem, "save the plan"):
         _places_and_save(request, result)
@@ -79,29 +79,70 @@ def _places_and_save(request: services.PlanRequest, result: services.PlanResult 
         _save(result)
 
 
-def _result(request: services.PlanRequest) -> services.PlanResult | None:
+def _result(info: services.DatasetInfo, request: services.PlanRequest) -> services.PlanResult | None:
     """The plan of these promises: as it was saved, or made now.
 
-    While it is made, the headline of the one before it is shown (and None is returned).
+    While it is made, the headline of the one before it is shown (and None is returned); when that was cancelled, the
+    one before it.
     """
-    again = st.session_state.get("plan-again-of") == request.key
+    key = services.plan_key(request)
+    after = waiting.cancelled(key)
+    again = st.session_state.get("plan-again-of") == request.key and after is None
     stored = None
     with messages.guard(services.Problem, "read the saved plans"):
         stored = services.stored_plan(request)
     if stored is not None and not again:
-        with messages.guard(services.Problem, "show the plan"):
-            results.show(stored)
+        _shown(info, stored, None)
         return stored
-    last = services.task(st.session_state.get("plan-shown", ""))
-    before: services.PlanResult | None = last.result if last is not None and last.state == "done" else None
-    key = services.request_plan(request, wish=waiting.wish("plan"), after=before)
+    before = _before(info)
+    if after is not None:
+        _cancelled(request, before, after)
+        return None
+    waiting.take_up()
+    wish = waiting.wish("plan")
+    services.request_plan(request, wish=wish, after=before)
     meanwhile = None if before is None else partial(_meanwhile, before)
-    made: services.PlanResult | None = waiting.result(key, "make the plan", patience=PATIENCE, meanwhile=meanwhile)
+    made: services.PlanResult | None = waiting.result(
+        key, "make the plan", patience=PATIENCE, meanwhile=meanwhile, wish=wish
+    )
     if made is not None:
-        st.session_state["plan-shown"] = key
-        with messages.guard(services.Problem, "show the plan"):
-            results.show(made, stored)
+        _shown(info, made, stored)
     return made
+
+
+def _shown(info: services.DatasetInfo, result: services.PlanResult, stored: services.PlanResult | None) -> None:
+    """Show a plan; it is the one before until there is another."""
+    st.session_state["plan-before"] = (info.label, result)
+    with messages.guard(services.Problem, "show the plan"):
+        results.show(result, stored)
+
+
+def _before(info: services.DatasetInfo) -> services.PlanResult | None:
+    """The plan of this dataset that was shown last."""
+    label, result = st.session_state.get("plan-before", ("", None))
+    return result if label == info.label else None
+
+
+def _cancelled(request: services.PlanRequest, before: services.PlanResult | None, seconds: float) -> None:
+    """What became of a plan that was cancelled, what one can do, and the plan before it."""
+    other = before if before is not None and before.request != request else None
+    with st.container(border=True, key="plan-cancelled"):
+        below = f" Below stands the plan before: {messages.plain(other.request.describe())}." if other else ""
+        st.info(
+            f"**Cancelled after {messages.duration(seconds)}.** There is no plan of these promises "
+            f"({messages.plain(request.describe())}); nothing was saved.{below} Change them, or:",
+            icon=":material/stop_circle:",
+        )
+        with st.container(horizontal=True):
+            st.button("Plan them after all", icon=":material/refresh:", key="plan-take-up", on_click=waiting.take_up)
+            if other is not None:
+                st.button(
+                    "Go back to the plan before", icon=":material/undo:", key="plan-go-back", on_click=history.put,
+                    args=(other.request,),
+                )  # fmt: skip
+    if other is not None:
+        with messages.guard(services.Problem, "show the plan"):
+            results.show(other)
 
 
 def _meanwhile(before: services.PlanResult, seen: services.PlanPreview | None) -> None:

@@ -45,6 +45,7 @@ def _verdict(result: services.PlanResult, stored: services.PlanResult | None) ->
         )
         if button.button("Compute again", key="plan-compute-again", icon=":material/refresh:", width="stretch"):
             st.session_state["plan-again-of"] = result.request.key
+            waiting.take_up()
             st.rerun()
     elif stored is not None and stored.saved is not None:
         same = services.same_figures(result, stored.saved)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from streamlit.testing.v1 import AppTest
 from app import services
 from app.services import planning
 from app.services.requests import PlanRequest, Promise, constraints
+from app.tasks import Report
 from rim_core import walk
 from rim_core.errors import ConstraintError
 from rim_core.planning import Constraints, DualPlanner
@@ -254,6 +256,46 @@ def test_undo_and_redo_step_through_what_was_promised(shop: Path, app: AppTest, 
     app.button(key="plan-redo").click().run()
     assert (app.slider(key="plan-capacity").value, app.slider(key="plan-least").value) == (4, 3.0)
     assert app.button(key="plan-redo").disabled
+
+
+def test_a_plan_that_is_cancelled_stops_and_the_page_says_what_happened_above_the_plan_before(
+    shop: Path, app: AppTest, until: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned(go(app, PLAN), until)
+    before = app.slider(key="plan-capacity").value
+    make, ended = planning._make_plan, threading.Event()
+
+    def endless(request: PlanRequest, report: Report, after: services.PlanResult | None) -> services.PlanResult:
+        try:
+            while True:
+                report("keeping every promise exactly: 12 places to go", 0.5)
+                time.sleep(0.01)
+        finally:
+            ended.set()
+
+    monkeypatch.setattr(planning, "_make_plan", endless)
+    app.slider(key="plan-capacity").set_value(3).run()
+    assert "Until then, the plan before" in words(app)
+    next(b for b in app.button if b.label == "Cancel").click().run()
+    assert ended.wait(1.0)
+    assert "Cancelled after" in words(app)
+    assert f"Below stands the plan before: K {before}" in words(app)
+    assert any("Certificate" in t.label for t in app.tabs)
+    assert not any(b.key == "plan-save-go" for b in app.button)  # what is shown is not what is promised now
+    app.run()
+    assert "Cancelled after" in words(app)
+    monkeypatch.setattr(planning, "_make_plan", make)
+    app.button(key="plan-take-up").click().run()
+    planned(app, until)
+    assert "Cancelled after" not in words(app)
+    assert app.slider(key="plan-capacity").value == 3
+
+    monkeypatch.setattr(planning, "_make_plan", endless)
+    app.slider(key="plan-capacity").set_value(4).run()
+    next(b for b in app.button if b.label == "Cancel").click().run()
+    app.button(key="plan-go-back").click().run()
+    assert app.slider(key="plan-capacity").value == 3
+    assert "Cancelled after" not in words(app)
 
 
 def test_one_bad_row_among_good_ones_the_page_is_of_what_is_in_force_and_says_what_was_left_out(
