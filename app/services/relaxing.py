@@ -98,10 +98,10 @@ def _rounded(request: PlanRequest, size: PlanSize) -> Relaxation:
     if not each:
         return Relaxation("Promise no minimum", replace(request, min_exposure=0.0))
     least = _round_down(each / size.states)
-    most = size.fitting_exposure(request.capacity)
+    most = size.said_exposure(request.capacity)
     taken, left = (size.promised(share) * size.items / places for share in (most, least))
     note = (
-        f"β {100 * most:.2f} % is the most there is room for, and takes {100 * taken:.0f} % of the places; "
+        f"β {100 * most:.6g} % is the most there is room for, and takes {100 * taken:.0f} % of the places; "
         f"{100 * least:.6g} % leaves {100 * (1 - left):.0f} % of them free."
     )
     return Relaxation(f"Lower β to {100 * least:.6g} %", replace(request, min_exposure=least), note)

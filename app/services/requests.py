@@ -290,6 +290,12 @@ class PlanSize:
         """The largest minimum exposure for all items that the places allow."""
         return (self.states * capacity // self.items) / self.states
 
+    def said_exposure(self, capacity: int) -> float:
+        """The same to two digits, rounded down: whoever sets what is said finds that it fits."""
+        most = self.fitting_exposure(capacity)
+        unit = 10.0 ** (np.floor(np.log10(most)) - 1) if most else 1.0
+        return float(round(np.floor(most / unit + 1e-9) * unit, 9))
+
     def slider_end(self, capacity: int) -> float:
         """Upper end of the slider for the minimum exposure, in percent: a little beyond what fits."""
         return float(min(100.0, max(1.0, np.ceil(240 * capacity / self.items) / 2)))

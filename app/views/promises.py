@@ -131,7 +131,7 @@ def places(request: services.PlanRequest) -> None:
 
 def _too_much(request: services.PlanRequest, size: services.PlanSize) -> None:
     """More promised than there are places: how much would fit, each way out a button."""
-    fits = f"β of at most {messages.percent(size.fitting_exposure(request.capacity), 2)} or "
+    fits = f"β of at most {100 * size.said_exposure(request.capacity):.6g} % or "
     text = fits if not request.promises else "smaller minimums or "
     st.warning(
         f"These promises ask for more places than there are. They fit with {text}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -173,7 +174,10 @@ def test_a_way_out_leaves_places_free_and_says_what_the_largest_promise_would_ta
         for way in (lower, higher):
             taken = services.promised_places(way.request) / (size.states * way.request.capacity)
             assert 0.5 < taken <= 0.951, way.label
-        assert f"{100 * size.fitting_exposure(capacity):.2f} % is the most there is room for" in lower.note
+        most = size.said_exposure(capacity)
+        assert f"{100 * most:.6g} % is the most there is room for" in lower.note
+        taken = services.promised_places(replace(request, min_exposure=most)) / (size.states * capacity)
+        assert 0.9 < taken <= 1.0
         assert lower.label == f"Lower β to {100 * lower.request.min_exposure:.6g} %"
     first = str(services.catalogue_of(model).index[0])
     lower = services.relaxations(PlanRequest(model, 1, 0.5, promises=(Promise(first, minimum=0.6),)))[0]
