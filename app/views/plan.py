@@ -26,7 +26,7 @@ def page() -> None:
         st.page_link(target, label=label, icon=":material/arrow_forward:")
         return
     with messages.guard(services.Problem, "open the link"):
-        history.follow_link(models)
+        history.follow_link(info, models)
     left, right = st.columns([1, 3], gap="large")
     controls = left.container(key="promises")
     request = None
@@ -54,11 +54,12 @@ def _saved(info: services.DatasetInfo) -> None:
     saved = {s.id: s for s in services.scenarios(info)}
     if not saved:
         return
+    names = services.labels(list(saved.values()))
     st.selectbox(
         "Open a saved plan",
         list(saved),
         index=None,
-        format_func=lambda i: f"{saved[i].name} · {messages.ago(saved[i].created_at)}",
+        format_func=lambda i: f"{names[i]} · {messages.ago(saved[i].created_at)}",
         placeholder="choose one",
         key="plan-open",
         on_change=_open,
@@ -158,9 +159,11 @@ def _save(result: services.PlanResult) -> None:
             proposal = result.request.describe()
             name = st.text_input("Name of this plan", proposal, key=f"plan-name-{proposal}", max_chars=120)
             if st.button("Save the plan", icon=":material/save:", type="primary", width="stretch", key="plan-save-go"):
-                saved = services.save_plan(result, name.strip() or result.request.describe())
+                wanted = name.strip() or result.request.describe()
+                saved = services.save_plan(result, wanted)
                 st.session_state.pop("plan-again-of", None)
-                st.toast(f"**{messages.plain(saved.name)}** is saved.", icon=":material/check:")
+                taken = "" if saved.name == wanted else f" Another plan is called {messages.plain(wanted)} already."
+                st.toast(f"**{messages.plain(saved.name)}** is saved.{taken}", icon=":material/check:")
                 st.rerun()
         else:
             st.session_state["audience-plan"] = result.saved.id

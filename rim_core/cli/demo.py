@@ -163,7 +163,7 @@ def _trained(workspace: Workspace, dataset: DatasetInfo) -> list[ModelInfo] | No
 
 def _plans(out: Output, workspace: Workspace, info: ModelInfo) -> tuple[Scenario, FrontierRecord]:
     """The plan, delivered, and the sweep around it."""
-    plans = [s for s in workspace.scenarios(DATASET) if s.name == PLAN and s.model_id == info.id]
+    plans = [s for s in workspace.scenarios(DATASET) if s.name.startswith(PLAN) and s.model_id == info.id]
     sweeps = [f for f in workspace.frontiers(DATASET) if f.model_ids == (info.id,)]
     sweeps = [f for f in sweeps if f.settings.get("capacity") == CAPACITY]
     from rim_core.walk import deliver_again, keep_plan, lacks_figures, scored

@@ -100,6 +100,8 @@ def plan(out: Output, /, model: str | None, listing: bool, **asked: Any) -> None
         meter(Progress("comparing with a plan without promises", 0.9, 1.0))
         scenario = keep_plan(workspace, source, made, asked["name"] or describe(asked), None)
         dearest = dearest_promises(workspace, scenario.id)
+    if asked["name"] and scenario.name != asked["name"]:
+        out.note(f"There is a plan called {asked['name']!r} already: this one is called {scenario.name!r}.")
     margin = None if made.margin is None else asdict(made.margin)
     document = {
         **scenario_document(scenario),

@@ -147,7 +147,7 @@ def test_a_delivery_that_is_stopped_keeps_nothing(
 
 
 def test_start_leads_to_the_plan_that_was_not_delivered(undelivered: Scenario, app: AppTest) -> None:
-    services.clone(undelivered.id, "Another")
+    services.clone(undelivered.id)
     (first, second) = [a for a in services.attention() if a.kind == "plan"]
     assert {first.query["scenario"], second.query["scenario"]} > {undelivered.id}
     assert "not yet delivered" in first.text

@@ -432,7 +432,7 @@ def test_a_link_to_a_plan_that_is_not_here_says_so(shop: Path, app: AppTest) -> 
     app.query_params["scenario"] = "plan-nowhere"
     app.switch_page(PLAN).run()
     assert not app.exception
-    assert "not in this workspace" in app.error[0].value
+    assert "not in this workspace" in words(app)
 
 
 def test_saved_plans_are_set_side_by_side_renamed_cloned_and_put_away(shop: Path, app: AppTest, model: str) -> None:
@@ -501,3 +501,51 @@ def test_any_registered_model_is_offered_and_calibration_adds_up(shop: Path, app
     frame = task.result
     sums = (frame["happened"] * frame["members"]).groupby(frame["side"]).sum()
     assert sums["user"] == pytest.approx(sums["item"])
+
+
+@pytest.mark.parametrize(
+    ("page", "query", "said"),
+    [
+        (PLAN, {"dataset": "nowhere v3"}, ("the dataset nowhere v3", "Here is: shop v1")),
+        (COMPARE, {"dataset": "nowhere v3"}, ("the dataset nowhere v3", "Here is: shop v1")),
+        (PLAN, {"scenario": "plan-gone"}, ("the plan plan-gone", "Here is: Calm")),
+        (PLAN, {"plan": "nonsense"}, ("does not describe a plan",)),
+        (COMPARE, {"plans": "plan-gone,plan-lost"}, ("the plans plan-gone, plan-lost", "Here is: Calm")),
+        ("views/delivery.py", {"scenario": "plan-gone"}, ("the plan plan-gone", "Here is: Calm")),
+    ],
+)
+def test_an_address_of_what_is_not_here_is_said_until_it_is_read(
+    shop: Path, app: AppTest, model: str, page: str, query: dict[str, str], said: tuple[str, ...]
+) -> None:
+    services.save_plan(make(PlanRequest(model, 3)), "Calm")
+    app.run()
+    for key, value in query.items():
+        app.query_params[key] = value
+    app.switch_page(page).run()
+    for _ in range(2):
+        assert not app.exception
+        for part in said:
+            assert part in words(app)
+        app.run()
+    app.button(key="not-here-read").click().run()
+    assert not any(part in words(app) for part in said)
+
+
+def test_no_two_plans_of_a_dataset_have_the_same_name_and_old_ones_are_told_apart(
+    shop: Path, app: AppTest, model: str
+) -> None:
+    first, second, third = (services.save_plan(make(PlanRequest(model, k)), "Spring") for k in (2, 3, 4))
+    assert [first.name, second.name, third.name] == ["Spring", "Spring (2)", "Spring (3)"]
+    assert services.clone(second.id).name == "Spring (4)"
+    assert services.rename(third.id, "Spring").name == "Spring (3)"
+    assert services.rename(first.id, "Spring").name == "Spring"
+    # as an older version could leave them
+    with services.workspace().transaction() as cursor:
+        cursor.execute("UPDATE scenarios SET name = 'Spring' WHERE id = ?", [second.id])
+    app.run()
+    app.query_params["plans"] = f"{first.id},{second.id}"
+    app.switch_page(COMPARE).run()
+    chips = app.multiselect(key="compare-plans").format_func
+    assert {chips(first.id), chips(second.id)} == {f"Spring · {s.id[-6:]}" for s in (first, second)}
+    assert app.text_input(key=f"rename-{first.id}-Spring").value == "Spring"
+    assert len(set(services.side_by_side([first.id, second.id]).names)) == 2
