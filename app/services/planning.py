@@ -68,10 +68,11 @@ class PlanResult:
     online : Evaluation
         On the test states.
     items : DataFrame
-        item_id, title, price, cost, free (user-states that would get it without promises, NaN where that was not
-        kept); for planned and online: _delivered, _minimum, _maximum, _verdict; expected, low, high, chance (of as many
-        other user-states as the test window has, at 90 %; NaN where that was not kept) and outlook ("likely", "takes",
-        "unlikely", "" where nothing is promised or nothing is known).
+        item_id, title, price, cost (what one more delivery of an item with a minimum gives up), held_back (what one
+        more than an item's maximum would bring), free (user-states that would get it without promises, NaN where that
+        was not kept); for planned and online: _delivered, _minimum, _maximum, _verdict; expected, low, high, chance (of
+        as many other user-states as the test window has, at 90 %; NaN where that was not kept) and outlook ("likely",
+        "takes", "unlikely", "" where nothing is promised or nothing is known).
     states : int
         User-states planned.
     losses : Losses or None
@@ -396,7 +397,6 @@ def plan_items(request: PlanRequest, promises: pd.DataFrame, online: np.ndarray,
     prices = promises["price"].to_numpy(float)
     titles = split.log.items["title"].reindex(promises["item_id"]).astype(str).to_numpy()
     frame = pd.DataFrame({"item_id": promises["item_id"].astype(str), "title": titles, "price": prices})
-    frame["cost"] = np.maximum(-prices, 0.0)
     frame = frame.assign(**{column: promises[column].to_numpy(float) for column in MEASURED})
     promised = constraints(request, catalogue_of(request.model_id))
     for stage, got, states in (
@@ -408,6 +408,11 @@ def plan_items(request: PlanRequest, promises: pd.DataFrame, online: np.ndarray,
         frame[f"{stage}_minimum"] = bounds.minimum
         frame[f"{stage}_maximum"] = bounds.maximum if request.bounds_maximum else np.nan
         frame[f"{stage}_verdict"] = np.select([got < bounds.minimum, got > bounds.maximum], ["short", "over"], "kept")
+    # what is promised nothing and delivered to nobody has no price, whatever older versions kept
+    idle = (frame["planned_minimum"] <= 0) & (frame["planned_delivered"] <= 0)
+    frame["cost"] = np.where(idle, 0.0, np.maximum(-prices, 0.0))
+    full = frame["planned_maximum"].notna() & (frame["planned_delivered"] >= frame["planned_maximum"])
+    frame["held_back"] = np.where(full, np.maximum(prices, 0.0), 0.0)
     unsaid = (frame["online_minimum"] <= 0) | frame["chance"].isna()
     frame["outlook"] = np.select(
         [unsaid, frame["chance"] < 0.5, frame["cost"] > 0], ["", "unlikely", "takes"], "likely"

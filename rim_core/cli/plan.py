@@ -285,7 +285,7 @@ def losses_text(losses: Mapping[str, Any]) -> str:
 def dearest_text(rows: list[dict[str, Any]]) -> str:
     """The most expensive promises."""
     if not rows:
-        return "No promise costs anything: every item reaches its minimum by itself."
-    titles = {"title": f"The {len(rows)} most expensive promises", "minimum": "Promised", "delivered": "Planned",
-              "cost": "Cost of one more"}  # fmt: skip
+        return "No promise costs anything: without promises the plan would be the same."
+    titles = {"title": f"The {len(rows)} most expensive promises", "promise": "Promised", "delivered": "Planned",
+              "cost": "Cost at the margin"}  # fmt: skip
     return table(rows, titles, {"cost": ".6f"})

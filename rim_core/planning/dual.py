@@ -298,7 +298,8 @@ class _Task:
         for turn in range(ROUNDS):
             drawn = self._draw(centre, width, extra, MORE * wanted + FEW)
             result = self._flow(drawn, centre, slack, allowance, turn)
-            found = np.concatenate([result.prices, centre[self.fixed :]])
+            # an item that nobody takes may have any price up to where somebody would: without a minimum it has none
+            found = self.bounded.sensible(np.concatenate([result.prices, centre[self.fixed :]]))
             self.bound(found)
             solution = self._solution(found, result.cap_price, drawn, result.chosen)
             short = int(result.short.sum())

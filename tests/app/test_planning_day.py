@@ -549,3 +549,24 @@ def test_no_two_plans_of_a_dataset_have_the_same_name_and_old_ones_are_told_apar
     assert {chips(first.id), chips(second.id)} == {f"Spring · {s.id[-6:]}" for s in (first, second)}
     assert app.text_input(key=f"rename-{first.id}-Spring").value == "Spring"
     assert len(set(services.side_by_side([first.id, second.id]).names)) == 2
+
+
+def test_a_plan_of_maximums_alone_says_what_they_hold_back_and_names_no_promise_of_nothing(
+    shop: Path, app: AppTest, until: Callable, model: str
+) -> None:
+    request = PlanRequest(model, 3, max_exposure=0.4)
+    result = make(request)
+    assert (result.items["cost"] == 0).all()
+    held = result.items[result.items["held_back"] > 0]
+    assert len(held)
+    assert (held["planned_delivered"] == held["planned_maximum"]).all()
+    kept = services.save_plan(result, "Not too much of anything")
+    assert {p["promise"].split()[1] for p in walk.dearest_promises(services.workspace(), kept.id)} == {"most"}
+    app.run()
+    app.query_params["scenario"] = kept.id
+    planned(app.switch_page(PLAN).run(), until)
+    said = words(tab(app, "Price list"))
+    assert not app.exception
+    assert f"{len(held)} item" in said
+    assert "would reach more than the promised maximum" in said
+    assert "reaches its minimum" not in said

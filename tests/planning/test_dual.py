@@ -148,6 +148,15 @@ def test_promises_that_cost_nothing_leave_prices_at_zero() -> None:
     assert plan.certificate.objective == pytest.approx(free.certificate.objective)
 
 
+def test_nothing_is_boosted_where_no_minimum_is_promised() -> None:
+    plan = DualPlanner(Constraints(capacity=8, max_exposure=0.05)).fit(medium())
+    assert plan.certificate.feasible
+    assert plan.certificate.gap <= 1e-4
+    assert (plan.assignment.exposure == 0).any()  # any price up to where somebody would take it does for such an item
+    assert (plan.item_prices >= 0).all()
+    assert (plan.item_prices > 0).any()
+
+
 @pytest.mark.parametrize("side", ["lower", "upper", "both"])
 def test_a_warm_start_leads_to_the_same_optimum(instance: Callable[..., Any], side: str) -> None:
     given, other = instance(7, side), instance(8, side)
