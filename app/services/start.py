@@ -12,7 +12,7 @@ from app.services.planning import PlanResult
 from app.services.stored import stored
 from app.services.training import jobs, models
 from app.tasks import Report
-from rim_core.cli import demo
+from rim_core import demo
 from rim_core.errors import RimError
 from rim_core.storage import DatasetInfo, Scenario
 
