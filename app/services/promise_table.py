@@ -189,7 +189,7 @@ def _promise(row: dict[str, str], titles: dict[str, str], catalogue: pd.DataFram
         raise BadCell(target, f"There is no {what} among the items of this model.", "Check how it is written.")
     if low is not None and high is not None and low > high:
         cell = f"{100 * low:g} % and {100 * high:g} %"
-        raise BadCell(cell, f"The minimum of {target} is above its maximum.", "Lower the one or raise the other.")
+        raise BadCell(cell, f"The minimum of {target} is above its maximum.", "Change one of them.")
     if low is None and high is None:
         if finished:
             raise BadCell(target, "Neither a minimum nor a maximum is given.", "Write a percentage beside it.")
@@ -208,5 +208,5 @@ def _share(text: str) -> float | None:
     except ValueError:
         raise BadCell(given, "This is no percentage.", "Write a number such as 2.5.") from None
     if not 0 <= value <= 100:
-        raise BadCell(given, "This is not between 0 and 100 %.", "Write a share of the user-states in percent.")
+        raise BadCell(given, "This is not between 0 and 100 %.", "Write a percentage.")
     return round(value / 100, 9)

@@ -37,7 +37,8 @@ def page() -> None:
         _manage(info, away, chosen)
     with messages.guard(services.Problem, "compare the plans"):
         if len(chosen) < 2:
-            st.info(f"Choose two to {services.MOST} plans to set them side by side.", icon=":material/arrow_upward:")
+            more = "Choose" if len(listed) > 1 else "There is one plan: save another under Plan, then choose"
+            st.info(f"{more} two to four plans to set them side by side.", icon=":material/arrow_upward:")
         else:
             _side_by_side(services.side_by_side(chosen), chosen)
 

@@ -39,13 +39,11 @@ def popover(key: str, caption: str, example: str, take: Take, *, before: Callabl
         if before is not None:
             before()
         st.caption(caption)
-        text = st.text_area("Rows", key=f"{key}-text", height=140, placeholder=example)
-        file = st.file_uploader("or a CSV file", ["csv", "tsv", "txt"], key=_uploader(key), max_upload_size=16)
+        st.text_area("Rows", key=f"{key}-text", height=140, placeholder=example)
+        st.file_uploader("or a CSV file", ["csv", "tsv", "txt"], key=_uploader(key), max_upload_size=16)
         st.toggle("Replace what is in the table", key=f"{key}-replace")
-        st.button(
-            "Take in", type="primary", key=f"{key}-take", disabled=not (text.strip() or file),
-            on_click=_take_in, args=(key, take),
-        )  # fmt: skip
+        # never disabled: what was typed is only known once the field is left, as by pressing this button
+        st.button("Take in", type="primary", key=f"{key}-take", on_click=_take_in, args=(key, take))
 
 
 def _uploader(key: str) -> str:
@@ -86,8 +84,8 @@ def left_out(key: str) -> None:
         )
         columns = {
             "row": Column("Row", "count", "Of what was pasted or of the file; the first is 1"),
-            "cell": Column("Cell", width=140),
-            "why": Column("Why it was left out", width=380),
+            "cell": Column("Cell", width=130),
+            "why": Column("Why it was left out", width=300),
             "do": Column("What to do"),
         }
         tables.show(frame, columns, f"{key}-left-table", rows=6)

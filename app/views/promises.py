@@ -245,6 +245,7 @@ def _editor(promises: tuple[services.Promise, ...], catalogue: pd.DataFrame) -> 
         num_rows="dynamic",
         hide_index=True,
         width="stretch",
+        placeholder=messages.NONE,
         column_config={
             "applies_to": st.column_config.SelectboxColumn(
                 "About", options=services.abouts(catalogue), default=services.ITEM
