@@ -120,8 +120,10 @@ def _manage(info: services.DatasetInfo, known: pd.DataFrame, chosen: list[str]) 
         name = naming.text_input("Name", row["name"], key=f"rename-{plan}-{row['name']}", max_chars=120)
         text = noting.text_input("Note", row["note"], key=f"note-{plan}-{row['note']}", max_chars=400)
         with st.container(horizontal=True, vertical_alignment="center"):
-            changed = name.strip() != row["name"] or text.strip() != row["note"]
-            if st.button("Keep the changes", icon=":material/save:", key="manage-keep", disabled=not changed):
+            # never disabled: what was typed is only known once the field is left, as by pressing this button
+            if st.button("Keep the changes", icon=":material/save:", key="manage-keep"):
+                if name.strip() == row["name"] and text.strip() == row["note"]:
+                    st.toast("The name and the note are as they were.")
                 if name.strip() != row["name"]:
                     renamed = services.rename(plan, name).name
                     if renamed != name.strip():
