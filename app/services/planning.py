@@ -35,6 +35,7 @@ from rim_core.planning import (
     without_promises,
 )
 from rim_core.planning.losses import EDGES
+from rim_core.progress import Heed, unheeded
 from rim_core.storage import ModelInfo, Scenario, Workspace
 from rim_core.storage.scenarios import MEASURED
 from rim_core.walk import Measured, Scored, measure, scored
@@ -278,13 +279,17 @@ def _alike(result: PlanResult, request: PlanRequest) -> bool:
     return same and result.certificate.feasible
 
 
-def preview_plan(after: PlanResult, request: PlanRequest) -> Preview | None:
-    """What a request would come to, about, in the blink of an eye; None where that plan does not bear on it."""
+def preview_plan(after: PlanResult, request: PlanRequest, heed: Heed = unheeded) -> Preview | None:
+    """What a request would come to, about, in the blink of an eye; None where that plan does not bear on it.
+
+    Promises that ask for more places than there are come to nothing that could be told so soon.
+    """
     if after.made is None or not _alike(after, request) or request.confidence != after.request.confidence:
         return None
-    if request.confidence is not None:
+    size = plan_size(request.model_id)
+    if request.confidence is not None or promised_places(request) > size.states * min(request.capacity, size.items):
         return None
-    return after.made.plan.preview(on_calibration(request))
+    return after.made.plan.preview(on_calibration(request), heed=heed)
 
 
 def item_story(result: PlanResult, item_id: str) -> ItemStory | None:
@@ -296,7 +301,9 @@ def _make_plan(request: PlanRequest, report: Report, after: PlanResult | None) -
     began = time.monotonic()
     start = after.made.plan if after is not None and after.made is not None and _alike(after, request) else None
     if after is not None and (after.seconds or 0.0) > QUICK:
-        report("trying the promises out", 0.02, preview_plan(after, request))
+        trying = partial(report, "trying the promises out", 0.02)
+        trying()
+        trying(preview_plan(after, request, trying))
     opened = workspace()
     report("scoring the user-states", 0.05)
     source = scores_of(request.model_id)

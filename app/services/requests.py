@@ -282,6 +282,10 @@ class PlanSize:
     states: int
     items: int
 
+    def capacity_end(self, wanted: int) -> int:
+        """Upper end of the slider for K: a hundred, or what is ``wanted``; never more than there are items."""
+        return min(max(100, wanted), self.items)
+
     def promised(self, share: float) -> int:
         """User-states that a promised share comes to."""
         return int(np.ceil(share * self.states - 1e-9))

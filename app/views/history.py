@@ -23,7 +23,7 @@ def put(request: services.PlanRequest) -> None:
     state = st.session_state
     state.pop("plan-again-of", None)
     state["plan-model"] = request.model_id
-    state["plan-capacity"] = request.capacity
+    state["plan-capacity"] = state["plan-capacity-room"] = request.capacity
     state["plan-least"] = state["plan-least-room"] = 100 * request.min_exposure
     state["plan-least-of"] = request.model_id
     state["plan-limited"] = request.max_exposure is not None

@@ -37,11 +37,10 @@ def sliders(models: list[services.ModelInfo]) -> services.PlanRequest:
     )
     services.warm_up(chosen)
     size = services.plan_size(chosen)
-    _begin("plan-capacity", min(10, size.items), 1, min(100, size.items))
     capacity = st.slider(
         "Items for each user (K)",
         1,
-        max(2, min(100, size.items)),
+        _capacity_range(size),
         key="plan-capacity",
         persist_state="session",
         help="How many items each user-state can get at most. As a share of all items it is the paper's α.",
@@ -99,6 +98,17 @@ def _least_range(model_id: str, size: services.PlanSize, capacity: int) -> float
     return end
 
 
+def _capacity_range(size: services.PlanSize) -> int:
+    """Upper end of the slider for K: wide enough for what was put on it."""
+    state = st.session_state
+    end = size.capacity_end(int(state.get("plan-capacity-room", 0)))
+    _begin("plan-capacity", min(10, size.items), 1, end)
+    if state.get("plan-capacity-end") != end:  # another range is another slider: its value is said explicitly
+        state["plan-capacity"] = int(state["plan-capacity"])
+    state["plan-capacity-end"] = end
+    return max(2, end)
+
+
 def _begin(key: str, value: float, low: float, high: float) -> None:
     """A slider's value when it is first shown, and when what it was left at does not fit any more."""
     kept = st.session_state.get(key)
@@ -131,7 +141,8 @@ def places(request: services.PlanRequest) -> None:
 
 def _too_much(request: services.PlanRequest, size: services.PlanSize) -> None:
     """More promised than there are places: how much would fit, each way out a button."""
-    fits = f"β of at most {100 * size.said_exposure(request.capacity):.6g} % or "
+    most = size.said_exposure(request.capacity)
+    fits = f"β of at most {100 * most:.6g} % or " if most else "no minimum for all items (there are too many) or "
     text = fits if not request.promises else "smaller minimums or "
     st.warning(
         f"These promises ask for more places than there are. They fit with {text}"

@@ -126,12 +126,13 @@ class Plan:
     def _previewer(self) -> Previewer:
         return Previewer(self)
 
-    def preview(self, constraints: Constraints) -> Preview:
+    def preview(self, constraints: Constraints, *, heed: Heed = unheeded) -> Preview:
         """What other promises would come to, about, in well under a second; plan them to be sure.
 
-        The first call prepares a sample of the states; the following ones take a few Newton steps on it.
+        The first call prepares a sample of the states; the following ones take a few Newton steps on it. ``heed`` is
+        asked all along; what it raises ends the work.
         """
-        return self._previewer.preview(constraints)
+        return self._previewer.preview(constraints, heed)
 
     def explain_item(self, item: str | int, *, top: int = 10) -> ItemStory:
         """What an item's promise costs, and who gave way to it (:func:`~rim_core.planning.explain.explain_item`)."""

@@ -15,7 +15,7 @@ from streamlit.testing.v1 import AppTest
 
 from app import services
 from app.services import planning
-from app.services.requests import PlanRequest, Promise, constraints
+from app.services.requests import PlanRequest, PlanSize, Promise, constraints
 from app.tasks import Report
 from rim_core import walk
 from rim_core.errors import ConstraintError
@@ -164,6 +164,13 @@ def test_ways_out_of_clashing_promises_can_be_planned_with(model: str) -> None:
         assert result.certificate.feasible, way.label
     assert ways[0].request.min_exposure < request.min_exposure
     assert ways[1].request.capacity > 2
+
+
+def test_a_way_out_that_raises_k_beyond_a_hundred_fits_on_the_slider() -> None:
+    many, few = PlanSize(2_000, 60_000), PlanSize(2_000, 30)
+    assert [many.capacity_end(k) for k in (0, 40, 703)] == [100, 100, 703]
+    assert [few.capacity_end(k) for k in (0, 703)] == [30, 30]
+    assert many.said_exposure(10) == 0.0
 
 
 def test_a_way_out_leaves_places_free_and_says_what_the_largest_promise_would_take(model: str) -> None:
