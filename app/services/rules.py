@@ -297,6 +297,8 @@ def _number(row: dict[str, str], name: str) -> float | None:
         return None
     try:
         value = float(text.replace(",", "."))
+        if value != value:
+            raise ValueError(text)
     except ValueError:
         raise BadCell(text, f"The {name} is no number.", "Write one such as 2.5, or nothing.") from None
     if not 0 <= value < float("inf"):

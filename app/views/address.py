@@ -71,6 +71,11 @@ def asked(word: str, by: str) -> str | None:
     return value
 
 
+def disregard(word: str, value: str) -> None:
+    """What may still stand in the address is out of date: nobody asks for it."""
+    _known().add((word, value))
+
+
 def write(word: str, value: str | None) -> None:
     """Put a word into the address, or take it out."""
     if value:

@@ -100,11 +100,14 @@ def test_rows_are_read_with_titles_headers_in_any_order_and_without() -> None:
 
 
 def test_rows_that_mean_nothing_are_named_with_the_reason_and_the_others_taken() -> None:
-    text = "item,start,end,value,cost\nt,soon,,,\nwine,,,1,\nc,,,lots,\nm,,,-1,\nm,,,,0.5"
+    text = "item,start,end,value,cost\nt,soon,,,\nwine,,,1,\nc,,,lots,\nm,,,-1,\nm,,,NaN,\nm,,,1e999,\nm,,,,0.5"
     read = written.item_rules_from_text(text, CATALOGUE)
     assert read.items == (ItemRule("m", cost=0.5),)
-    assert [(p.row, p.cell) for p in read.problems] == [(2, "soon"), (3, "wine"), (4, "lots"), (5, "-1")]
-    assert read.left.splitlines() == text.splitlines()[:5]
+    assert [(p.row, p.cell) for p in read.problems] == [
+        (2, "soon"), (3, "wine"), (4, "lots"), (5, "-1"), (6, "NaN"), (7, "1e999"),
+    ]  # fmt: skip
+    assert "no number" in read.problems[4].cause
+    assert read.left.splitlines() == text.splitlines()[:7]
     read = written.pair_rules_from_text("user,item,rule\nu,t,sometimes\n,t,never", CATALOGUE, "forbidden")
     assert not read.pairs
     assert "sometimes" in str(read.problems[0])
