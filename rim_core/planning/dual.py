@@ -29,6 +29,7 @@ import numpy as np
 from rim_core.assignment import Assignment, assignment_matrix
 from rim_core.errors import ConstraintError, ScoreError
 from rim_core.planning.candidates import Candidates, Contacts, top_of_candidates, top_value
+from rim_core.planning.centring import centred
 from rim_core.planning.confidence import with_margin
 from rim_core.planning.cutting import cut_down
 from rim_core.planning.feasibility import reachable
@@ -59,6 +60,9 @@ COOLINGS = 3
 """How often prices are cooled further where the certificate is not good enough, before the repair looks wider."""
 GAP = 8e-5
 """Relative gap that is aimed at."""
+ACCEPTED, WORTHWHILE = 6.0, 0.7
+"""A gap so many times as wide will do where the last round left more than this share of it: what is left are pairs far
+from every threshold, and a round that looks at them all takes minutes where promises take nearly every place."""
 ROUNDS = 8
 NARROW, FURTHER = 3, 4.0
 """How often only items that lack something get further candidates, and how many times as many."""
@@ -294,9 +298,9 @@ class _Task:
         allowance = ALLOWED * self.gap * self.best_bound if np.isfinite(width) else 0.0
         kept: tuple[int, Solution] | None = None
         extra, wanted = np.zeros(self.tree.items), self.bounded.lower[: self.tree.items]
-        coolings = 0
+        coolings, leave_sure, before = 0, True, np.inf
         for turn in range(ROUNDS):
-            drawn = self._draw(centre, width, extra, MORE * wanted + FEW)
+            drawn = self._draw(centre, width, extra, MORE * wanted + FEW, leave_sure=leave_sure)
             result = self._flow(drawn, centre, slack, allowance, turn)
             # an item that nobody takes may have any price up to where somebody would: without a minimum it has none
             found = self.bounded.sensible(np.concatenate([result.prices, centre[self.fixed :]]))
@@ -304,7 +308,7 @@ class _Task:
             solution = self._solution(found, result.cap_price, drawn, result.chosen)
             short = int(result.short.sum())
             if kept is None or (short, -solution.objective) < (kept[0], -kept[1].objective):
-                kept = (short, solution)
+                kept, at = (short, solution), (drawn, result, width)
             gap = self._gap(solution)
             if short == 0 and gap > self.gap:  # the prices before the repair may tell more
                 self.bound(centre)
@@ -314,6 +318,9 @@ class _Task:
             complete = len(drawn.pairs.item) + len(drawn.sure_item) == everything
             if (complete and slack == 0.0) or (short == 0 and (gap <= self.gap or len(centre) > self.fixed)):
                 break
+            if short == 0 and WORTHWHILE * before < gap <= ACCEPTED * self.gap:
+                break
+            before, leave_sure = gap if short == 0 else np.inf, leave_sure and not short
             if short and turn < NARROW:  # look further for those who lack something
                 wanted = np.where(result.short[: self.tree.items] > 0, FURTHER * wanted + FEW, wanted)
                 extra[result.clash[: self.tree.items]] = width * 4**turn
@@ -325,12 +332,28 @@ class _Task:
             else:
                 width, slack, allowance = width * 5, slack / 8, allowance / 8
         assert kept is not None
-        return replace(kept[1], upper_bound=self.best_bound)
+        prices = kept[1].prices if kept[0] else self._centred(kept[1].prices, *at)
+        return replace(kept[1], prices=prices, upper_bound=self.best_bound)
+
+    def _centred(self, prices: np.ndarray, drawn: Drawn, result: FlowResult, width: float) -> np.ndarray:
+        """Prices that are as good for these states, and better for others."""
+        n, own = self.tree.items, np.zeros(len(prices))
+        own[:n] = prices[:n]
+        contacts = Contacts(self.contacts.capacity - drawn.sure_load, self.contacts.user, self.contacts.user_cap)
+        found = prices.copy()
+        found[:n] = centred(
+            drawn, prices[:n], self.bounded.boost(prices - own), contacts,
+            np.bincount(drawn.pairs.item[result.chosen], minlength=n), width, self.seed,
+        )  # fmt: skip
+        before = self.best_bound
+        return found if self.bound(found) <= before * (1 + self.gap) else prices
 
     def _gap(self, solution: Solution) -> float:
         return (self.best_bound - solution.objective) / max(abs(solution.objective), 1e-300)
 
-    def _draw(self, centre: np.ndarray, width: float, extra: np.ndarray, wanted: np.ndarray) -> Drawn:
+    def _draw(
+        self, centre: np.ndarray, width: float, extra: np.ndarray, wanted: np.ndarray, *, leave_sure: bool
+    ) -> Drawn:
         """Pairs around the prices, and of every item that a minimum binds for ``wanted`` states at least.
 
         What hardly any state wants lies far below all thresholds, and a few such items would lack a path.
@@ -338,7 +361,7 @@ class _Task:
         boost, n = self.bounded.boost(centre), self.tree.items
         first = draw(
             self.scores, boost, width, self.contacts.capacity,
-            guess=self.guess, leave_sure=not self.contacts.capped, extra=extra,
+            guess=self.guess, leave_sure=leave_sure and not self.contacts.capped, extra=extra,
         )  # fmt: skip
         have = np.bincount(first.pairs.item, minlength=n) + first.sure_exposure
         wanted = np.where(self.bounded.lower[:n] > 0, np.minimum(wanted, self.unpromised.survey.eligible), 0.0)

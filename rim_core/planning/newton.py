@@ -31,9 +31,12 @@ HOTTEST, COLDEST, COOLING = 0.3, 1e-5, 0.33
 WARM, MOVED, MOVED_FAR, WARMEST = 0.008, 0.1, 0.3, 0.05
 """The first temperature after a warm start: the share by which promises moved, times MOVED, but WARM at least; beyond
 MOVED_FAR it is WARMEST, and all pairs are candidates there: prices may have moved anywhere."""
-SAMPLES = ((1_500_000, 0.03), (5_000_000, 0.012), (16_000_000, 0.006))
-"""Pairs of a sample of the user-states, and the temperature (in typical prices) down to which it tells enough."""
-TIGHT, TIGHT_SAMPLES = 0.1, ((16_000_000, 0.1),)
+SAMPLES = ((1_500_000, 1.0, 0.03), (5_000_000, 4.0, 0.012), (16_000_000, 12.0, 0.006), (60_000_000, 50.0, 0.002))
+"""Pairs of a sample of the user-states, and deliveries of a typical promise in it, at least; and the temperature (in
+typical prices) down to which it tells enough."""
+MOST = 0.45
+"""Share of the states above which all of them are no more work than a sample and then all."""
+TIGHT, TIGHT_SAMPLES = 0.1, ((16_000_000, 12.0, 0.1),)
 """Share of all places that the promises leave free, and the samples where they leave less: what the items of a sample
 have too few of by chance is more than that, and its prices would be far from those of all states."""
 REHEATING, REHEATING_ENDS, UNSETTLED = 4.0, 100.0, 0.3
@@ -71,11 +74,15 @@ class Level:
     guess: np.ndarray | None = field(default=None, repr=False)
 
     @classmethod
-    def sample(cls, scores: Scores, contacts: Contacts, bounded: Bounded, pairs: int, seed: int) -> Level:
-        """Some states at random (all states of some users where users have caps)."""
+    def sample(
+        cls, scores: Scores, contacts: Contacts, bounded: Bounded, pairs: int, seed: int, deliveries: float = 0.0
+    ) -> Level:
+        """Some states at random (all states of some users where users have caps): ``pairs`` of them at least, and as
+        many as a typical promise needs for its ``deliveries``.
+        """
         m, n = scores.shape
-        size = min(m, max(256, pairs // n))
-        if size == m:
+        size = max(256, pairs // n, int(np.ceil(m * deliveries / max(bounded.typical, deliveries, 1e-300))))
+        if size >= m:
             return cls(scores, contacts, bounded)
         rng = np.random.default_rng(seed)
         if contacts.capped:
@@ -200,10 +207,13 @@ def newton_prices(
     places = int(contacts.capacity.sum())
     tight = places - bounded.lower[: bounded.items].sum() < TIGHT * places
     samples = [
-        (Level.sample(scores, contacts, bounded, pairs, seed), until)
-        for pairs, until in (TIGHT_SAMPLES if tight else SAMPLES)
+        (Level.sample(scores, contacts, bounded, pairs, seed, deliveries), until)
+        for pairs, deliveries, until in (TIGHT_SAMPLES if tight else SAMPLES)
     ]
-    levels = [(everything if one.rows is None else one, until) for one, until in samples]
+    levels = [
+        (everything if one.rows is None or len(one.rows) > MOST * len(contacts.capacity) else one, until)
+        for one, until in samples
+    ]
     levels.append((everything, 0.0))
     alone, level = first_prices(_enough([one for one, _ in samples]))
     prices = alone if start is None else bounded.sensible(start.prices)
@@ -249,17 +259,14 @@ def colder(
 
 def typical_price(scores: Scores, contacts: Contacts, bounded: Bounded, seed: int) -> float:
     """Typical size of a price, roughly (:func:`first_prices` of a sample)."""
-    samples = [Level.sample(scores, contacts, bounded, pairs, seed) for pairs, _ in SAMPLES]
+    samples = [Level.sample(scores, contacts, bounded, pairs, seed, least) for pairs, least, _ in SAMPLES]
     return first_prices(_enough(samples))[1]
 
 
 def _enough(samples: list[Level]) -> Level:
     """The smallest sample in which a typical promise is a few deliveries."""
     for one in samples:
-        n = one.bounded.items
-        limits = np.concatenate([one.bounded.lower[:n][one.bounded.lower[:n] > 0], one.bounded.upper[:n]])
-        limits = limits[np.isfinite(limits)]
-        if not len(limits) or np.median(limits) >= FEWEST:
+        if one.bounded.typical >= FEWEST:
             return one
     return samples[-1]
 

@@ -78,6 +78,13 @@ class Bounded:
         """n."""
         return int(self.weights.shape[1])
 
+    @property
+    def typical(self) -> float:
+        """The median of what is promised of items, minima and maxima; infinite where nothing is."""
+        n = self.items
+        limits = np.concatenate([self.lower[:n][self.lower[:n] > 0], self.upper[:n][np.isfinite(self.upper[:n])]])
+        return float(np.median(limits)) if len(limits) else np.inf
+
     def scaled(self, share: float) -> Bounded:
         """The same for a share of the states."""
         return Bounded(self.lower * share, self.upper * share, self.weights, self.unit, self.least)
