@@ -344,6 +344,7 @@ class _Task:
         found[:n] = centred(
             drawn, prices[:n], self.bounded.boost(prices - own), contacts,
             np.bincount(drawn.pairs.item[result.chosen], minlength=n), width, self.seed,
+            partial(self.callback, Progress(f"settling the prices: {self.so_far}", 0.98, 1.0)),
         )  # fmt: skip
         before = self.best_bound
         return found if self.bound(found) <= before * (1 + self.gap) else prices
