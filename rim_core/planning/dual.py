@@ -31,6 +31,7 @@ from rim_core.errors import ConstraintError, ScoreError
 from rim_core.planning.candidates import Candidates, Contacts, top_of_candidates, top_value
 from rim_core.planning.centring import centred
 from rim_core.planning.confidence import with_margin
+from rim_core.planning.contention import contentions
 from rim_core.planning.cutting import cut_down
 from rim_core.planning.feasibility import reachable
 from rim_core.planning.flow import FlowResult, exact_repair
@@ -212,7 +213,7 @@ def finished(
     certificate, residuals = certify(problem, assignment, objective, bound)
     if not certificate.feasible and not problems:
         unkept = residuals[residuals["missed"] > 0]
-        problems = (*_clashes(problem, assignment), *unkept["problem"])
+        problems = (*contentions(problem, assignment), *unkept["problem"])
         if repaired and (
             certificate.max_excess > 0
             or unkept["exact"].any()
@@ -462,16 +463,3 @@ class _Task:
         value = max(value - self.bounded.promised(prices), 0.0)
         self.best_bound = min(self.best_bound, value)
         return value
-
-
-def _clashes(problem: Problem, assignment: Assignment) -> tuple[str, ...]:
-    """A sentence for every promise that was not kept although each could be alone."""
-    minimum = problem.promised.minimum
-    short = np.maximum(minimum - assignment.exposure, 0)
-    worst = np.argsort(-short, kind="stable")[:10]
-    return tuple(
-        f"Item {assignment.items[y]} gets {assignment.exposure[y]:,} of {minimum[y]:,} promised user-states: "
-        "the states it may go to are taken by other promises. Lower this or their minimum, or raise the capacity."
-        for y in worst
-        if short[y] > 0
-    )

@@ -7,6 +7,7 @@ state's threshold, so a pass over the scores draws them and a few Newton steps s
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from rim_core.planning.passes import alone, draw
+from rim_core.planning.passes import AT_ONCE, alone, draw
 from rim_core.planning.smoothing import Bounded, SmoothedDual
 from rim_core.progress import Progress, unheeded
 
@@ -50,7 +51,7 @@ PART, STALLED = 2.5, 0.05
 """Parts of the gap that is aimed at: below them a further temperature, or drawing candidates anew at the same one, is
 not worth its passes."""
 FAR, STRAIGHTENED = 0.02, 20_000_000
-"""Share of its promise by which an item is far from it, and how many pairs are looked at to mend that."""
+"""Share of its promise by which an item is far from it, and how many pairs are kept at once to mend that."""
 FEWEST = 4.0
 """Deliveries of a typical promise that a sample has to hold to give first prices."""
 
@@ -142,9 +143,10 @@ class Level:
         aim = point.exposure[:n] - gradient
         off = np.where(np.abs(gradient) > np.maximum(WIDTH * seen, np.maximum(0.5, FAR * aim)), np.abs(gradient), 0.0)
         items = np.flatnonzero(off)
-        items = items[np.argsort(-off[items], kind="stable")][: max(1, STRAIGHTENED // self.scores.shape[0])]
         if not len(items):
             return prices
+        most = STRAIGHTENED // (2 * math.ceil(aim[items].max()) + AT_ONCE)
+        items = items[np.argsort(-off[items], kind="stable")][: max(1, most)]
         boost = alone(
             self.scores, self.bounded.boost(prices) - prices[:n], point.user_price, self.contacts.capacity, items,
             np.ceil(aim[items] - 1e-9).astype(np.int64),

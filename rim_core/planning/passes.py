@@ -26,6 +26,8 @@ MARGIN = 1.25
 """Pairs are looked for this many widths below the threshold that is expected."""
 CHUNK = 256
 """Rows that one call of the kernel looks at."""
+AT_ONCE = 1024
+"""States that are compared at once with the best ones so far."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,11 +210,24 @@ def alone(
     Returns
     -------
     ndarray (k,)
-        −(the place-th largest λ + shift − u); NaN where fewer states may get the item. Memory O(m·k).
+        −(the place-th largest λ + shift − u); NaN where fewer states may get the item. Memory O(k·max place).
     """
-    columns = _columns(scores, items)
-    below = shift[items, None].astype(np.float32) - threshold.astype(np.float32)
-    return _reached(columns + below, capacity, place)
+    most, columns = int(np.clip(place, 1, scores.shape[0]).max()), torch.from_numpy(items)
+    best = np.empty((len(items), 2 * most + AT_ONCE), np.float32)
+    filled = 0
+    for start, stop, z in scores.blocks():
+        of_items = z[:, columns.to(z.device)].cpu().numpy().T
+        for a in range(start, stop, AT_ONCE):
+            b = min(a + AT_ONCE, stop)
+            margins = best[:, filled : filled + b - a]
+            np.subtract(of_items[:, a - start : b - start], threshold[a:b].astype(np.float32), out=margins)
+            margins[:, capacity[a:b] == 0] = -np.inf
+            filled += b - a
+            if filled > 2 * most:
+                best[:, :most] = np.partition(best[:, :filled], filled - most, axis=1)[:, filled - most :]
+                filled = most
+    reached: np.ndarray = _reached(best[:, :filled], place) - shift[items]
+    return reached
 
 
 def with_further(
@@ -234,9 +249,10 @@ def with_further(
     extra : ndarray of float64 (k,)
         How much further below the threshold ``draw`` would have had to look for them. Memory O(m·k).
     """
-    columns = _columns(scores, items)
+    columns = columns_of_scores(scores, items)
     below = boost[items, None].astype(np.float32) - drawn.threshold.astype(np.float32)
-    reached = np.nan_to_num(_reached(columns + below, capacity, place), nan=0.0) * (1 + 1e-6)
+    margins = np.where(capacity > 0, columns + below, np.float32(-np.inf))
+    reached = np.nan_to_num(_reached(margins, place), nan=0.0) * (1 + 1e-6)
     k, state = np.nonzero((columns + below >= -reached[:, None].astype(np.float32)) & (capacity > 0))
     there = columns[k, state].astype(float) + boost[items[k]] + extra[items[k]] >= drawn.threshold[state] - width
     k, state = k[~there], state[~there]
@@ -251,8 +267,8 @@ def with_further(
     return replace(drawn, pairs=more), reached - width
 
 
-def _columns(scores: Scores, items: np.ndarray) -> np.ndarray:
-    """λ of some items, float32 (k, m)."""
+def columns_of_scores(scores: Scores, items: np.ndarray) -> np.ndarray:
+    """λ of some items, float32 (k, m): one pass, memory O(m·k)."""
     out = np.empty((len(items), scores.shape[0]), np.float32)
     columns = torch.from_numpy(items)
     for start, stop, z in scores.blocks():
@@ -260,9 +276,8 @@ def _columns(scores: Scores, items: np.ndarray) -> np.ndarray:
     return out
 
 
-def _reached(margins: np.ndarray, capacity: np.ndarray, place: np.ndarray) -> np.ndarray:
-    """−(the place-th largest margin) of every row, NaN where fewer states may get the item; changes ``margins``."""
-    margins[:, capacity == 0] = -np.inf
+def _reached(margins: np.ndarray, place: np.ndarray) -> np.ndarray:
+    """−(the place-th largest margin) of every row, NaN where fewer states may get the item."""
     at = np.clip(place, 1, margins.shape[1])
     reached = np.array([-np.partition(-row, k - 1)[k - 1] for row, k in zip(margins, at, strict=True)], float)
     return np.where(np.isfinite(reached), -reached, np.nan)

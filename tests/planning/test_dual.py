@@ -214,7 +214,7 @@ def forbidding(m: int, n: int, allowed: dict[int, list[int]]) -> Scores:
         (
             forbidding(10, 4, {1: [0, 1, 2], 3: [0, 1, 2]}),
             Constraints(capacity=1, min_exposure_count=[0, 2, 0, 2]),
-            "taken by other promises",
+            "item 1 2 (could be 1); item 3 2 (could be 1). They contend for the same 3 user-states",
         ),
     ],
     ids=["total above capacity", "an item above its eligible states", "two items clash over the same states"],
