@@ -37,7 +37,7 @@ class Report(Protocol):
     def __call__(self, stage: str, share: float, early: Any = None) -> None: ...
 
 
-@dataclass
+@dataclass(eq=False)
 class Task:
     """One piece of work, as the page sees it.
 
@@ -58,13 +58,15 @@ class Task:
         When failed.
     seconds : float
         Since it was asked for or, once it runs, since it was started; at last how long it took.
+    wanted_by, left_by : set of str
+        Wishes that it is for, and those that something else has taken its place for.
     over : Event
         Set when it is settled.
     """
 
     key: str
     state: State = "waiting"
-    stage: str = "waiting for other plans and imports to end"
+    stage: str = "waiting"
     share: float = 0.0
     early: Any = None
     result: Any = None
@@ -75,6 +77,7 @@ class Task:
     ended: float | None = None
     stop: bool = False
     wanted_by: set[str] = field(default_factory=set)
+    left_by: set[str] = field(default_factory=set)
     over: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -101,6 +104,7 @@ class Tasks:
         self._waiting: Queue[tuple[Task, Callable[[Report], Any], bool]] = Queue()
         self._threads = workers
         self._tasks: OrderedDict[str, Task] = OrderedDict()
+        self._running: list[Task] = []
         self._lock = threading.RLock()
         self._keep = keep
 
@@ -123,8 +127,10 @@ class Tasks:
             self._tasks.move_to_end(key)
             task.looked_at = time.monotonic()
             if wish is not None:
-                for other in self._tasks.values():
-                    other.wanted_by.discard(wish)
+                for other in (*self._tasks.values(), *self._running):
+                    if wish in other.wanted_by and other is not task:
+                        other.wanted_by.discard(wish)
+                        other.left_by.add(wish)
                 task.wanted_by.add(wish)
             if fresh:
                 self._start_threads()
@@ -138,7 +144,26 @@ class Tasks:
             task = self._tasks.get(key)
             if task is not None:
                 task.looked_at = time.monotonic()
+                if task.state == "waiting":
+                    task.stage = self._ahead(task)
             return task
+
+    def _ahead(self, task: Task) -> str:
+        """What a task that waits for a thread waits for."""
+        if any(other.left_by & task.wanted_by and (other.stop or not other.wanted_by) for other in self._running):
+            return "stopping what you asked for before"
+        count = len(self._running)
+        return f"waiting for other work to end ({count} at work: plans and imports of other windows, or of this one)"
+
+    def leave(self, key: str, wish: str) -> None:
+        """Whoever asked under ``wish`` wants it no more; it is dropped unless somebody else waits for it."""
+        with self._lock:
+            task = self._tasks.get(key)
+            if task is not None:
+                task.wanted_by.discard(wish)
+                task.left_by.add(wish)
+                if not task.wanted_by:
+                    self.drop(key)
 
     def drop(self, key: str) -> None:
         """Stop the work of ``key`` at its next report, and forget what it has come to."""
@@ -168,6 +193,8 @@ class Tasks:
                 task.early = early
 
         task.started = time.monotonic()
+        with self._lock:
+            self._running.append(task)
         try:
             report("starting", 0.0)
             task.state = "running"
@@ -180,6 +207,8 @@ class Tasks:
             task.error, task.state = error, "failed"
         finally:
             task.ended = time.monotonic()
+            with self._lock:
+                self._running.remove(task)
             task.over.set()
 
     def _forget(self) -> None:

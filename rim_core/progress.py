@@ -29,5 +29,13 @@ class Progress:
 Callback = Callable[[Progress], None]
 
 
+Heed = Callable[[], None]
+"""Asked now and then from within long steps that have nothing new to say; may raise as a callback may."""
+
+
+def unheeded() -> None:
+    """The default :data:`Heed`: nobody wants to stop."""
+
+
 def silent(progress: Progress) -> None:
     """The default callback. A callback may raise :class:`rim_core.errors.Cancelled` to stop the work."""

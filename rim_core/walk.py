@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -186,16 +187,19 @@ def deliver_again(
     stored = scenario.metrics.get("user_prices")
     cap_prices = None if stored is None else pd.Series(stored, dtype=float)
     prices = items["price"].to_numpy(float, copy=True)
-    callback(Progress("delivering to the test window", 0.4, 1.0))
-    delivered = online_match(source.test, prices, constraints, seed=scenario.seed, cap_prices=cap_prices)
+    heed = partial(callback, Progress("delivering to the test window", 0.4, 1.0))
+    delivered = online_match(source.test, prices, constraints, seed=scenario.seed, cap_prices=cap_prices, heed=heed)
     metrics: dict[str, Any] = {"online": evaluate(delivered, source.split.test).to_dict()}
     lacking = None
     if lacks_figures(scenario, items):
-        callback(Progress("comparing with a plan without promises", 0.7, 1.0))
+        heed = partial(callback, Progress("comparing with a plan without promises", 0.7, 1.0))
         again = online_match(
-            source.calibration, prices, planned or constraints, seed=scenario.seed, cap_prices=cap_prices, planned=True
+            source.calibration, prices, planned or constraints, seed=scenario.seed, cap_prices=cap_prices,
+            planned=True, heed=heed,
+        )  # fmt: skip
+        free = without_promises(
+            source.calibration, planned or constraints, seed=scenario.seed, callback=lambda _: heed()
         )
-        free = without_promises(source.calibration, planned or constraints, seed=scenario.seed)
         lacking = expected_deliveries(again, prices, constraints, source.test.shape[0])
         lacking["free"] = free.assignment.exposure
         value = _planned_value(workspace, scenario, source.calibration.shape[0])
@@ -225,16 +229,30 @@ def _planned_value(workspace: Workspace, scenario: Scenario, states: int) -> np.
 
 
 def dearest_promises(workspace: Workspace, scenario: str, count: int = 10) -> list[dict[str, Any]]:
-    """The promises of a stored plan that cost most for one more delivery, dearest first."""
+    """The promises of a stored plan that cost most, dearest first: item_id, title, promise, cost, delivered.
+
+    A minimum costs what one more delivery gives up, a maximum what one more would bring. Promises that cost nothing are
+    left out, and so are prices of items that are promised nothing and delivered to nobody, as older versions kept them.
+    """
     found = workspace.query(
-        """SELECT s.item_id, coalesce(i.title, s.item_id), -s.price, s.minimum, s.delivered
+        """SELECT s.item_id, coalesce(i.title, s.item_id), s.price, s.minimum, s.maximum, s.delivered
            FROM scenario_items s JOIN scenarios p ON p.id = s.scenario
            LEFT JOIN items i ON i.dataset = p.dataset AND i.item_id = s.item_id
-           WHERE s.scenario = ? AND s.price < 0 ORDER BY s.price, s.item_id LIMIT ?""",
+           WHERE s.scenario = ?
+             AND (s.price < 0 AND (s.minimum > 0 OR s.delivered > 0) OR s.price > 0 AND s.delivered >= s.maximum)
+           ORDER BY abs(s.price) DESC, s.item_id LIMIT ?""",
         [scenario, count],
     )
-    keys = ("item_id", "title", "cost", "minimum", "delivered")
-    return [dict(zip(keys, (*row[:3], int(row[3] or 0), int(row[4])), strict=True)) for row in found]
+    return [
+        {
+            "item_id": item,
+            "title": title,
+            "promise": f"at least {int(minimum or 0):,}" if price < 0 else f"at most {int(maximum):,}",
+            "cost": abs(price),
+            "delivered": int(delivered),
+        }
+        for item, title, price, minimum, maximum, delivered in found
+    ]
 
 
 def delivery(assignment: Assignment, constraints: Constraints, titles: pd.Series) -> pd.DataFrame:

@@ -9,6 +9,7 @@ import pandas as pd
 from app.services.owner import change, tasks, told, workspace
 from app.services.planning import free_of, model_of, plan_size, scaled, scores_of
 from app.services.requests import PlanRequest
+from app.services.scenarios import labels
 from app.services.stored import request_of
 from app.tasks import Report
 from rim_core.planning import frontier
@@ -53,10 +54,11 @@ def landmarks(request: PlanRequest) -> pd.DataFrame:
     rows = [("baseline", "", f"no promises, K {request.capacity}", free.item_perplexity, free.precision)]
     info = model_of(opened, request.model_id)
     windows = {m.id for m in opened.models(info.dataset, split_id=info.split_id)}
+    named = labels(opened.scenarios(info.dataset))
     for scenario in opened.scenarios(info.dataset):
         online = scenario.metrics.get("online")
         if online and scenario.model_id in windows and request_of(scenario) is not None:
-            rows.append(("saved", scenario.id, scenario.name, online["item_perplexity"], online["precision"]))
+            rows.append(("saved", scenario.id, named[scenario.id], online["item_perplexity"], online["precision"]))
     return pd.DataFrame(rows, columns=["kind", "id", "name", "item_perplexity", "precision"])
 
 

@@ -82,6 +82,11 @@ def forget(key: str) -> None:
     tasks.drop(key)
 
 
+def leave(key: str, wish: str) -> None:
+    """That work is not wanted any more by who asked for it under ``wish``; nobody else loses it."""
+    tasks.leave(key, wish)
+
+
 def told(report: Report) -> Callable[[Progress], None]:
     """The engine's callback, told as a share."""
 

@@ -2,9 +2,87 @@
 
 from __future__ import annotations
 
+import csv
 import re
+from collections.abc import Collection
+from dataclasses import dataclass
 
 import pandas as pd
+
+SHOWN = 60
+"""Characters of a cell that are repeated to say what is wrong with it."""
+
+
+class BadCell(ValueError):
+    """A cell that cannot be read: what stands in it, why, and what to write instead."""
+
+    def __init__(self, cell: str, cause: str, advice: str) -> None:
+        super().__init__(f"{cell}: {cause} {advice}")
+        self.cell, self.cause, self.advice = cell, cause, advice
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A row that was left out.
+
+    Attributes
+    ----------
+    row : int
+        Its number, the first is 1; blank lines and the header count.
+    cell : str
+        What stands in the cell that is to blame.
+    cause, advice : str
+        Sentences: what is wrong with it, and what to do.
+    """
+
+    row: int
+    cell: str
+    cause: str
+    advice: str
+
+    @classmethod
+    def of(cls, row: int, error: BadCell) -> LeftOut:
+        """The row of a cell that cannot be read."""
+        cell = error.cell if len(error.cell) <= SHOWN else f"{error.cell[:SHOWN]}…"
+        return cls(row, cell, error.cause, error.advice)
+
+    def __str__(self) -> str:
+        return f"Row {self.row}, {self.cell or '(empty)'}: {self.cause} {self.advice}"
+
+
+def text_of(file: bytes) -> str:
+    """A file's text: UTF-8 or UTF-16 as spreadsheets mark it, otherwise the code page of Western Windows."""
+    for start, encoding in ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"), (b"", "utf-8-sig")):
+        if file.startswith(start):
+            try:
+                return file.decode(encoding)
+            except UnicodeDecodeError:
+                continue
+    return file.decode("cp1252", errors="replace")
+
+
+def rows_of(text: str) -> list[tuple[int, list[str]]]:
+    """Number and cells of every line that is not blank; cells are parted by tabs, semicolons or commas."""
+    lines = [(i, line) for i, line in enumerate(text.lstrip("\ufeff").splitlines(), 1) if line.strip()]
+    if not lines:
+        return []
+    delimiter = next((d for d in ("\t", ";", ",") if d in lines[0][1]), ",")
+    return [(i, [cell_text(c) for c in _cells(line, delimiter)]) for i, line in lines]
+
+
+def _cells(line: str, delimiter: str) -> list[str]:
+    """A line's cells; each line is read by itself, so that a quote left open spoils no other."""
+    try:
+        return next(csv.reader([line], delimiter=delimiter))
+    except csv.Error:
+        return [line]
+
+
+def left_over(text: str, rows: Collection[int], headed: bool) -> str:
+    """The lines of a text that were left out, under its header if it has one: to be corrected and taken in again."""
+    lines = [(i, line) for i, line in enumerate(text.lstrip("\ufeff").splitlines(), 1) if line.strip()]
+    kept = [line for n, (i, line) in enumerate(lines) if i in rows or (headed and rows and n == 0)]
+    return "\n".join(kept)
 
 
 def cell_text(text: str) -> str:

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,7 @@ from rim_core.planning import (
     without_promises,
 )
 from rim_core.planning.losses import EDGES
+from rim_core.progress import Heed, unheeded
 from rim_core.storage import ModelInfo, Scenario, Workspace
 from rim_core.storage.scenarios import MEASURED
 from rim_core.walk import Measured, Scored, measure, scored
@@ -68,10 +69,11 @@ class PlanResult:
     online : Evaluation
         On the test states.
     items : DataFrame
-        item_id, title, price, cost, free (user-states that would get it without promises, NaN where that was not
-        kept); for planned and online: _delivered, _minimum, _maximum, _verdict; expected, low, high, chance (of as many
-        other user-states as the test window has, at 90 %; NaN where that was not kept) and outlook ("likely", "takes",
-        "unlikely", "" where nothing is promised or nothing is known).
+        item_id, title, price, cost (what one more delivery of an item with a minimum gives up), held_back (what one
+        more than an item's maximum would bring), free (user-states that would get it without promises, NaN where that
+        was not kept); for planned and online: _delivered, _minimum, _maximum, _verdict; expected, low, high, chance (of
+        as many other user-states as the test window has, at 90 %; NaN where that was not kept) and outlook ("likely",
+        "takes", "unlikely", "" where nothing is promised or nothing is known).
     states : int
         User-states planned.
     losses : Losses or None
@@ -263,7 +265,12 @@ def request_plan(request: PlanRequest, wish: str, after: PlanResult | None = Non
     ``after`` is a plan of the same model that was there before: its prices are a good beginning, and where planning
     takes a while they say early what it will come to (a Preview).
     """
-    return tasks.request(f"plan {request.key}", lambda report: _make_plan(request, report, after), wish).key
+    return tasks.request(plan_key(request), lambda report: _make_plan(request, report, after), wish).key
+
+
+def plan_key(request: PlanRequest) -> str:
+    """Key of the task that makes a plan."""
+    return f"plan {request.key}"
 
 
 def _alike(result: PlanResult, request: PlanRequest) -> bool:
@@ -272,13 +279,17 @@ def _alike(result: PlanResult, request: PlanRequest) -> bool:
     return same and result.certificate.feasible
 
 
-def preview_plan(after: PlanResult, request: PlanRequest) -> Preview | None:
-    """What a request would come to, about, in the blink of an eye; None where that plan does not bear on it."""
+def preview_plan(after: PlanResult, request: PlanRequest, heed: Heed = unheeded) -> Preview | None:
+    """What a request would come to, about, in the blink of an eye; None where that plan does not bear on it.
+
+    Promises that ask for more places than there are come to nothing that could be told so soon.
+    """
     if after.made is None or not _alike(after, request) or request.confidence != after.request.confidence:
         return None
-    if request.confidence is not None:
+    size = plan_size(request.model_id)
+    if request.confidence is not None or promised_places(request) > size.states * min(request.capacity, size.items):
         return None
-    return after.made.plan.preview(on_calibration(request))
+    return after.made.plan.preview(on_calibration(request), heed=heed)
 
 
 def item_story(result: PlanResult, item_id: str) -> ItemStory | None:
@@ -290,7 +301,9 @@ def _make_plan(request: PlanRequest, report: Report, after: PlanResult | None) -
     began = time.monotonic()
     start = after.made.plan if after is not None and after.made is not None and _alike(after, request) else None
     if after is not None and (after.seconds or 0.0) > QUICK:
-        report("trying the promises out", 0.02, preview_plan(after, request))
+        trying = partial(report, "trying the promises out", 0.02)
+        trying()
+        trying(preview_plan(after, request, trying))
     opened = workspace()
     report("scoring the user-states", 0.05)
     source = scores_of(request.model_id)
@@ -298,9 +311,8 @@ def _make_plan(request: PlanRequest, report: Report, after: PlanResult | None) -
     part = scaled(report, 0.2, 0.8)
     planner = DualPlanner(on_calibration(request), seed=request.seed)
     planned = planner.fit(source.calibration, warm_start=start, confidence=request.confidence, callback=told(part))
-    report("delivering to the test window", 0.82)
     plan = as_given(planned, request)
-    delivered = plan.assign(source.test)
+    delivered = plan.assign(source.test, heed=partial(report, "delivering to the test window", 0.82))
     report("comparing with a plan without promises", 0.9)
     free = free_of(opened, request.model_id, request.capacity, request.rules)
     report("measuring", 0.95)
@@ -392,7 +404,6 @@ def plan_items(request: PlanRequest, promises: pd.DataFrame, online: np.ndarray,
     prices = promises["price"].to_numpy(float)
     titles = split.log.items["title"].reindex(promises["item_id"]).astype(str).to_numpy()
     frame = pd.DataFrame({"item_id": promises["item_id"].astype(str), "title": titles, "price": prices})
-    frame["cost"] = np.maximum(-prices, 0.0)
     frame = frame.assign(**{column: promises[column].to_numpy(float) for column in MEASURED})
     promised = constraints(request, catalogue_of(request.model_id))
     for stage, got, states in (
@@ -404,6 +415,11 @@ def plan_items(request: PlanRequest, promises: pd.DataFrame, online: np.ndarray,
         frame[f"{stage}_minimum"] = bounds.minimum
         frame[f"{stage}_maximum"] = bounds.maximum if request.bounds_maximum else np.nan
         frame[f"{stage}_verdict"] = np.select([got < bounds.minimum, got > bounds.maximum], ["short", "over"], "kept")
+    # what is promised nothing and delivered to nobody has no price, whatever older versions kept
+    idle = (frame["planned_minimum"] <= 0) & (frame["planned_delivered"] <= 0)
+    frame["cost"] = np.where(idle, 0.0, np.maximum(-prices, 0.0))
+    full = frame["planned_maximum"].notna() & (frame["planned_delivered"] >= frame["planned_maximum"])
+    frame["held_back"] = np.where(full, np.maximum(prices, 0.0), 0.0)
     unsaid = (frame["online_minimum"] <= 0) | frame["chance"].isna()
     frame["outlook"] = np.select(
         [unsaid, frame["chance"] < 0.5, frame["cost"] > 0], ["", "unlikely", "takes"], "likely"

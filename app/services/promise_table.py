@@ -5,12 +5,12 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 import pyarrow as pa
 
-from app.services.pasted import cell_text, titles_of
+from app.services.pasted import BadCell, LeftOut, left_over, rows_of, titles_of
 from app.services.requests import Promise, members
 from rim_core.audiences.formulas import neutralised
 
@@ -20,7 +20,6 @@ TOGETHER = " together"
 """After the feature of a group whose items are promised something together."""
 FEW = 400
 """A feature with more values than this makes no groups."""
-MOST_PROBLEMS = 6
 
 _WORDS = {
     "applies_to": {"applies_to", "applies to", "about", "group"},
@@ -43,12 +42,20 @@ class ReadPromises:
     Attributes
     ----------
     promises : tuple of Promise
-    problems : tuple of str
+    problems : tuple of LeftOut
         Rows that were left out, each with the reason.
+    left : str
+        Their lines of a text, to be corrected.
     """
 
     promises: tuple[Promise, ...]
-    problems: tuple[str, ...]
+    problems: tuple[LeftOut, ...]
+    left: str = ""
+
+    @property
+    def taken(self) -> int:
+        """Rows that were understood."""
+        return len(self.promises)
 
 
 def group_columns(catalogue: pd.DataFrame) -> list[str]:
@@ -106,18 +113,16 @@ def from_text(text: str, catalogue: pd.DataFrame) -> ReadPromises:
     Cells are parted by tabs, semicolons or commas; a fourth column in front says what the target is ("item" or a
     feature of the items). Targets are ids or titles.
     """
-    lines = [line for line in text.lstrip("\ufeff").splitlines() if line.strip()]
+    lines = rows_of(text)
     if not lines:
-        return ReadPromises((), ("There is nothing to read.",))
-    delimiter = next((d for d in ("\t", ";", ",") if d in lines[0]), ",")
-    cells = [[cell_text(c) for c in row] for row in csv.reader(lines, delimiter=delimiter)]
-    order = _header(cells[0])
-    body = cells[1:] if order else cells
+        return ReadPromises((), (LeftOut(1, "", "There is nothing to read.", "Paste rows or choose a file."),))
+    order = _header(lines[0][1])
     rows = []
-    for i, row in enumerate(body):
-        names = order or _ORDERS.get(min(len(row), 4), ())
-        rows.append((i + (2 if order else 1), {n: v for n, v in zip(names, row, strict=False) if n}))
-    return _read(rows, catalogue)
+    for number, cells in lines[1:] if order else lines:
+        names = order or _ORDERS.get(min(len(cells), 4), ())
+        rows.append((number, {n: v for n, v in zip(names, cells, strict=False) if n}))
+    read = _read(rows, catalogue, finished=True)
+    return replace(read, left=left_over(text, {p.row for p in read.problems}, bool(order)))
 
 
 def to_csv(promises: Iterable[Promise], catalogue: pd.DataFrame) -> bytes:
@@ -143,44 +148,65 @@ def _header(row: list[str]) -> tuple[str, ...]:
     return names if "target" in names and ("minimum" in names or "maximum" in names) else ()
 
 
-def _read(rows: list[tuple[int, dict[str, str]]], catalogue: pd.DataFrame) -> ReadPromises:
+def _read(rows: list[tuple[int, dict[str, str]]], catalogue: pd.DataFrame, *, finished: bool = False) -> ReadPromises:
+    """``finished``: rows that say nothing are left out as well, not waited for."""
     found, problems = [], []
     titles = titles_of(catalogue)
     for number, row in rows:
-        target, group = row.get("target", "").strip(), row.get("applies_to", "").strip()
-        together = group.endswith(TOGETHER)
-        group = "" if group.lower() in ("", ITEM) else group.removesuffix(TOGETHER)
-        if not target:
-            continue
         try:
-            low, high = _share(row.get("minimum", "")), _share(row.get("maximum", ""))
-        except ValueError as error:
-            problems.append(f"Row {number}, {target}: {error}")
-            continue
-        if not group and target not in catalogue.index:
-            target = titles.get(target.lower(), target)
-        promise = Promise(target, group, low, high, together)
-        if not len(members(promise, catalogue)):
-            problems.append(f"Row {number}: there is no {group or ITEM} {target} among the items of this model.")
-        elif low is not None and high is not None and low > high:
-            problems.append(f"Row {number}, {target}: the minimum is above the maximum.")
-        elif low is not None or high is not None:
-            found.append(promise)
-    if len(problems) > MOST_PROBLEMS:
-        rest = len(problems) - MOST_PROBLEMS
-        problems = [*problems[:MOST_PROBLEMS], f"… and {rest:,} more rows."]
+            promise = _promise(row, titles, catalogue, finished)
+        except BadCell as error:
+            problems.append(LeftOut.of(number, error))
+        else:
+            if promise is not None:
+                found.append(promise)
     return ReadPromises(tuple(found), tuple(problems))
+
+
+def _promise(row: dict[str, str], titles: dict[str, str], catalogue: pd.DataFrame, finished: bool) -> Promise | None:
+    """What a row promises, None for one that is not finished.
+
+    Raises
+    ------
+    BadCell
+        It means nothing.
+    """
+    target, group = row.get("target", "").strip(), row.get("applies_to", "").strip()
+    together = group.endswith(TOGETHER)
+    group = "" if group.lower() in ("", ITEM) else group.removesuffix(TOGETHER)
+    if not target:
+        if finished:
+            raise BadCell("", "No item is named.", "Write its id or title.")
+        return None
+    low, high = _share(row.get("minimum", "")), _share(row.get("maximum", ""))
+    if not group and target not in catalogue.index:
+        target = titles.get(target.lower(), target)
+    promise = Promise(target, group, low, high, together)
+    if group and group not in catalogue:
+        raise BadCell(group, "Items have no such feature.", f"Write one of {', '.join(abouts(catalogue))}.")
+    if not len(members(promise, catalogue)):
+        what = f"item with {group} {target}" if group else f"item {target}"
+        raise BadCell(target, f"There is no {what} among the items of this model.", "Check how it is written.")
+    if low is not None and high is not None and low > high:
+        cell = f"{100 * low:g} % and {100 * high:g} %"
+        raise BadCell(cell, f"The minimum of {target} is above its maximum.", "Change one of them.")
+    if low is None and high is None:
+        if finished:
+            raise BadCell(target, "Neither a minimum nor a maximum is given.", "Write a percentage beside it.")
+        return None
+    return promise
 
 
 def _share(text: str) -> float | None:
     """A percentage as a share: "0.5", "0,5 %" or nothing."""
+    given = text.strip()
     text = text.replace("%", "").replace("\N{NARROW NO-BREAK SPACE}", "").replace("\N{NO-BREAK SPACE}", "").strip()
     if not text or text.lower() in ("nan", "none", "–", "-"):
         return None
     try:
         value = float(text.replace(",", "."))
     except ValueError:
-        raise ValueError(f"“{text}” is no percentage.") from None
+        raise BadCell(given, "This is no percentage.", "Write a number such as 2.5.") from None
     if not 0 <= value <= 100:
-        raise ValueError(f"{value:g} % is not between 0 and 100.")
+        raise BadCell(given, "This is not between 0 and 100 %.", "Write a percentage.")
     return round(value / 100, 9)

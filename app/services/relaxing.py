@@ -6,12 +6,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from app.services.planning import PlanResult, catalogue_of, fitting_capacity, plan_size, promised_places
-from app.services.requests import PlanRequest, Promise, constraints
+from app.services.planning import PlanResult, catalogue_of, plan_size, promised_places
+from app.services.requests import PlanRequest, PlanSize, Promise, constraints
 from app.services.rules import Rules
 
 MOST_ITEMS = 200
 """Items that are promised less one by one; where more are short, all are lowered together."""
+
+ROOM = 0.95
+"""Share of all places that promises may take in a way out. Where they take every place there is nothing left to choose:
+each goes where a promise needs it, and finding out which takes long."""
 
 
 @dataclass(frozen=True)
@@ -23,10 +27,13 @@ class Relaxation:
     label : str
         What it does, for a button.
     request : PlanRequest
+    note : str
+        A sentence about why just so much, if there is something to say.
     """
 
     label: str
     request: PlanRequest
+    note: str = ""
 
 
 def relaxations(request: PlanRequest, result: PlanResult | None = None) -> list[Relaxation]:
@@ -41,8 +48,8 @@ def relaxations(request: PlanRequest, result: PlanResult | None = None) -> list[
     size = plan_size(request.model_id)
     places, promised = size.states * min(request.capacity, size.items), promised_places(request)
     if promised > places:
-        found.append(_lowered(request, places / promised))
-        capacity = fitting_capacity(request)
+        found.append(_lowered(request, ROOM * places / promised))
+        capacity = int(np.ceil(promised / (ROOM * size.states)))
         if capacity <= size.items:
             found.append(Relaxation(f"Raise K to {capacity:,}", replace(request, capacity=capacity)))
     elif result is not None and result.broken:
@@ -69,18 +76,42 @@ def relaxations(request: PlanRequest, result: PlanResult | None = None) -> list[
 
 
 def _lowered(request: PlanRequest, share: float) -> Relaxation:
-    """Every minimum lowered in proportion until the places suffice in whole user-states."""
+    """Every minimum lowered in proportion until some places are left in whole user-states; a β alone to a round one."""
     size = plan_size(request.model_id)
+    if not request.promises:
+        return _rounded(request, size)
     low = constraints(request, catalogue_of(request.model_id)).bounds(size.states, size.items, crossing=True).minimum
     share = np.floor(1000 * share) / 1000
-    while share > 0 and np.ceil(low * share).sum() > size.states * request.capacity:
+    while share > 0 and np.ceil(low * share).sum() > ROOM * size.states * request.capacity:
         share -= 0.001
-    least = _whole(request.min_exposure, share, size.states)
     promises = tuple(
         p if p.minimum is None else replace(p, minimum=_whole(p.minimum, share, size.states)) for p in request.promises
     )
-    text = f"Lower β to {100 * least:.2f} %" if not request.promises else f"Lower every minimum to {100 * share:.0f} %"
-    return Relaxation(text, replace(request, min_exposure=least, promises=promises))
+    lowered = replace(request, min_exposure=_whole(request.min_exposure, share, size.states), promises=promises)
+    return Relaxation(f"Lower every minimum to {100 * share:.0f} %", lowered)
+
+
+def _rounded(request: PlanRequest, size: PlanSize) -> Relaxation:
+    """The largest round β that leaves some places."""
+    places = size.states * min(request.capacity, size.items)
+    each = int(ROOM * places) // size.items  # user-states of every item
+    if not each:
+        return Relaxation("Promise no minimum", replace(request, min_exposure=0.0))
+    least = _round_down(each / size.states)
+    most = size.said_exposure(request.capacity)
+    taken, left = (size.promised(share) * size.items / places for share in (most, least))
+    note = (
+        f"β {100 * most:.6g} % is the most there is room for, and takes {100 * taken:.0f} % of the places; "
+        f"{100 * least:.6g} % leaves {100 * (1 - left):.0f} % of them free."
+    )
+    return Relaxation(f"Lower β to {100 * least:.6g} %", replace(request, min_exposure=least), note)
+
+
+def _round_down(share: float) -> float:
+    """0.00427 as 0.004, 0.00149 as 0.0014: halves of the first digit, tenths of a small one."""
+    unit = 10.0 ** np.floor(np.log10(share))
+    step = unit / 2 if share >= 2 * unit else unit / 10
+    return float(round(np.floor(share / step + 1e-9) * step, 9))
 
 
 def _whole(minimum: float, share: float, states: int) -> float:

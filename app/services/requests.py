@@ -282,6 +282,10 @@ class PlanSize:
     states: int
     items: int
 
+    def capacity_end(self, wanted: int) -> int:
+        """Upper end of the slider for K: a hundred, or what is ``wanted``; never more than there are items."""
+        return min(max(100, wanted), self.items)
+
     def promised(self, share: float) -> int:
         """User-states that a promised share comes to."""
         return int(np.ceil(share * self.states - 1e-9))
@@ -289,6 +293,12 @@ class PlanSize:
     def fitting_exposure(self, capacity: int) -> float:
         """The largest minimum exposure for all items that the places allow."""
         return (self.states * capacity // self.items) / self.states
+
+    def said_exposure(self, capacity: int) -> float:
+        """The same to two digits, rounded down: whoever sets what is said finds that it fits."""
+        most = self.fitting_exposure(capacity)
+        unit = 10.0 ** (np.floor(np.log10(most)) - 1) if most else 1.0
+        return float(round(np.floor(most / unit + 1e-9) * unit, 9))
 
     def slider_end(self, capacity: int) -> float:
         """Upper end of the slider for the minimum exposure, in percent: a little beyond what fits."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
@@ -12,13 +11,12 @@ from typing import Any, TypeVar
 import pandas as pd
 import pyarrow as pa
 
-from app.services.pasted import cell_text, titles_of
+from app.services.pasted import BadCell, LeftOut, cell_text, left_over, rows_of, titles_of
 from rim_core.audiences.formulas import neutralised
 from rim_core.planning import Budget
 
 PAIR_RULES = {"forbidden": "never", "contacted": "already contacted", "forced": "always"}
 """What can be said about a user and an item, and in words."""
-MOST_PROBLEMS = 6
 
 _WORDS = {
     "item": {"item", "item_id", "id", "title", "sku", "product"},
@@ -178,23 +176,29 @@ Row = TypeVar("Row", ItemRule, PairRule)
 
 @dataclass(frozen=True)
 class ReadRules:
-    """What a text says: rules, and what was left out with the reason."""
+    """What a text says: rules, and what was left out with the reason; ``left`` are its lines, to be corrected."""
 
     items: tuple[ItemRule, ...] = ()
     pairs: tuple[PairRule, ...] = ()
-    problems: tuple[str, ...] = ()
+    problems: tuple[LeftOut, ...] = ()
+    left: str = ""
+
+    @property
+    def taken(self) -> int:
+        """Rows that were understood."""
+        return len(self.items) + len(self.pairs)
 
 
 def item_rules_from_text(text: str, catalogue: pd.DataFrame) -> ReadRules:
     """Pasted or uploaded rows with a header: item and any of start, end, value and cost."""
-    found, problems = _read(text, ("item", "start", "end", "value", "cost"), _item_rule, catalogue)
-    return ReadRules(items=tuple(found), problems=problems)
+    found, problems, left = _read(text, ("item", "start", "end", "value", "cost"), _item_rule, catalogue)
+    return ReadRules(items=tuple(found), problems=problems, left=left)
 
 
 def pair_rules_from_text(text: str, catalogue: pd.DataFrame, rule: str) -> ReadRules:
     """Pasted or uploaded rows: user and item; ``rule`` holds for rows that have no rule of their own."""
-    found, problems = _read(text, ("user", "item", "rule"), partial(_pair_rule, rule), catalogue)
-    return ReadRules(pairs=tuple(found), problems=problems)
+    found, problems, left = _read(text, ("user", "item", "rule"), partial(_pair_rule, rule), catalogue)
+    return ReadRules(pairs=tuple(found), problems=problems, left=left)
 
 
 def rules_from_table(frame: pd.DataFrame, catalogue: pd.DataFrame, also: Collection[str] = ()) -> ReadRules:
@@ -226,9 +230,9 @@ def _cell(value: Any) -> str:
 def _pair_rule(rule: str, row: dict[str, str], item: str) -> PairRule:
     named = _RULES.get(row.get("rule", "").lower() or rule)
     if named is None:
-        raise ValueError(f"“{row['rule']}” is no rule: write never, always or already contacted.")
+        raise BadCell(row["rule"], "This is no rule.", "Write never, always or already contacted.")
     if not row.get("user"):
-        raise ValueError("there is no user.")
+        raise BadCell("", f"No user is named for item {item}.", "Write her id.")
     return PairRule(named, row["user"], item)
 
 
@@ -238,19 +242,18 @@ def _item_rule(row: dict[str, str], item: str) -> ItemRule:
 
 def _read(
     text: str, order: tuple[str, ...], made: Callable[[dict[str, str], str], Row], catalogue: pd.DataFrame
-) -> tuple[list[Row], tuple[str, ...]]:
-    lines = [line for line in text.lstrip("\ufeff").splitlines() if line.strip()]
+) -> tuple[list[Row], tuple[LeftOut, ...], str]:
+    lines = rows_of(text)
     if not lines:
-        return [], ("There is nothing to read: paste rows or choose a file.",)
-    delimiter = next((d for d in ("\t", ";", ",") if d in lines[0]), ",")
-    cells = [[cell_text(c) for c in row] for row in csv.reader(lines, delimiter=delimiter)]
-    names = [next((n for n, words in _WORDS.items() if c.lower() in words), "") for c in cells[0]]
+        return [], (LeftOut(1, "", "There is nothing to read.", "Paste rows or choose a file."),), ""
+    names = [next((n for n, words in _WORDS.items() if c.lower() in words), "") for c in lines[0][1]]
     headed = all(n in names for n in order[: 2 if order[0] == "user" else 1])
     rows = [
-        (number, {n: c for n, c in zip(names if headed else order, row, strict=False) if n})
-        for number, row in enumerate(cells[1:] if headed else cells, 2 if headed else 1)
+        (number, {n: c for n, c in zip(names if headed else order, cells, strict=False) if n})
+        for number, cells in (lines[1:] if headed else lines)
     ]
-    return _made(rows, made, catalogue)
+    found, problems = _made(rows, made, catalogue)
+    return found, problems, left_over(text, {p.row for p in problems}, headed)
 
 
 def _made(
@@ -258,26 +261,24 @@ def _made(
     made: Callable[[dict[str, str], str], Row],
     catalogue: pd.DataFrame,
     also: Collection[str] = (),
-) -> tuple[list[Row], tuple[str, ...]]:
+) -> tuple[list[Row], tuple[LeftOut, ...]]:
     """A rule of every row that can be read, and the reasons for the others.
 
     ``rows``: number and cells by name; ``also``: ids that will do though they are not in the catalogue.
     """
     titles = titles_of(catalogue)
     found: list[Row] = []
-    problems: list[str] = []
+    problems: list[LeftOut] = []
     for number, said in rows:
         item = said.get("item", "")
         item = item if item in catalogue.index else titles.get(item.lower(), item)
-        if item not in catalogue.index and item not in also:
-            problems.append(f"Row {number}: there is no item {item or '(empty)'} among the items of this model.")
-            continue
         try:
+            if item not in catalogue.index and item not in also:
+                cause = f"There is no item {item} among the items of this model." if item else "No item is named."
+                raise BadCell(item, cause, "Check how it is written." if item else "Write its id or title.")
             found.append(made(said, item))
-        except ValueError as error:
-            problems.append(f"Row {number}, {item}: {error}")
-    if len(problems) > MOST_PROBLEMS:
-        problems = [*problems[:MOST_PROBLEMS], f"… and {len(problems) - MOST_PROBLEMS:,} more rows."]
+        except BadCell as error:
+            problems.append(LeftOut.of(number, error))
     return found, tuple(problems)
 
 
@@ -286,7 +287,7 @@ def _date(text: str | None) -> str | None:
         return None
     moment = pd.to_datetime(text, errors="coerce", utc=True)
     if pd.isna(moment):
-        raise ValueError(f"“{text}” is no date: write 2024-03-01 or 2024-03-01T09:00.")
+        raise BadCell(text, "This is no date.", "Write 2024-03-01 or 2024-03-01T09:00.")
     return str(moment.tz_localize(None).isoformat())
 
 
@@ -296,10 +297,12 @@ def _number(row: dict[str, str], name: str) -> float | None:
         return None
     try:
         value = float(text.replace(",", "."))
+        if value != value:
+            raise ValueError(text)
     except ValueError:
-        raise ValueError(f"the {name} “{text}” is no number.") from None
+        raise BadCell(text, f"The {name} is no number.", "Write one such as 2.5, or nothing.") from None
     if not 0 <= value < float("inf"):
-        raise ValueError(f"the {name} {value:g} must not be negative.")
+        raise BadCell(text, f"The {name} is negative or without end.", "Write 0 or more, or nothing.")
     return value
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -56,17 +57,14 @@ def same_figures(result: PlanResult, scenario: Scenario) -> bool:
     )
 
 
-def free_name(name: str, info: DatasetInfo) -> str:
-    """A name that no saved plan of the dataset has yet: "Spring", then "Spring (2)"."""
-    taken = {s.name for s in scenarios(info, archived=True)}
-    wanted, i = name, 2
-    while wanted in taken:
-        wanted, i = f"{name} ({i})", i + 1
-    return wanted
+def labels(found: Sequence[Scenario]) -> dict[str, str]:
+    """Names by id that tell plans apart: of those that older versions let have the same one, with the end of the id."""
+    names = Counter(s.name for s in found)
+    return {s.id: s.name if names[s.name] == 1 else f"{s.name} · {s.id[-6:]}" for s in found}
 
 
-def rename(scenario_id: str, name: str) -> None:
-    """Give a saved plan another name.
+def rename(scenario_id: str, name: str) -> Scenario:
+    """Give a saved plan another name; one that another plan has gets a number behind it.
 
     Raises
     ------
@@ -76,7 +74,7 @@ def rename(scenario_id: str, name: str) -> None:
     if not name.strip():
         raise ConstraintError("A plan needs a name: write one.")
     with change() as opened:
-        opened.update_scenario(scenario_id, name=name.strip())
+        return opened.update_scenario(scenario_id, name=name.strip())
 
 
 def note(scenario_id: str, text: str) -> None:
@@ -85,8 +83,8 @@ def note(scenario_id: str, text: str) -> None:
         opened.update_scenario(scenario_id, note=text.strip())
 
 
-def clone(scenario_id: str, name: str) -> Scenario:
-    """A copy of a saved plan under another name, with its figures and everything it delivers."""
+def clone(scenario_id: str) -> Scenario:
+    """A copy of a saved plan under a name with a number, with its figures and everything it delivers."""
     with change() as opened:
         kept = opened.scenario(scenario_id)
         pairs = {
@@ -100,7 +98,7 @@ def clone(scenario_id: str, name: str) -> Scenario:
             for part in ("calibration", "test")
         }
         return opened.save_scenario(
-            name,
+            kept.name,
             dataset=opened.dataset(kept.dataset, kept.dataset_version),
             split=kept.split,
             model_id=kept.model_id,
@@ -124,12 +122,14 @@ def archive(scenario_id: str, *, archived: bool = True) -> None:
 def saved_plans(info: DatasetInfo, *, archived: bool = False) -> pd.DataFrame:
     """Saved plans of a dataset, a row each, the latest first."""
     rows = []
+    named = labels(scenarios(info, archived=True))
     for scenario in scenarios(info, archived=archived):
         online, request = scenario.metrics.get("online", {}), request_of(scenario)
         rows.append(
             {
                 "id": scenario.id,
                 "name": scenario.name,
+                "label": named[scenario.id],
                 "version": scenario.dataset_version,
                 "model": model_name(scenario.model_id),
                 "capacity": None if request is None else request.capacity,
@@ -205,7 +205,7 @@ def side_by_side(ids: Sequence[str]) -> SideBySide:
         raise ConstraintError(f"Choose two to {MOST} plans to compare; {len(ids)} were chosen.")
     opened = workspace()
     found = [opened.scenario(i) for i in ids]
-    names = _different([s.name for s in found])
+    names = tuple(labels(found).values())
     results = [_read(s) for s in found]
     read = [(name, r) for name, r in zip(names, results, strict=True) if r is not None]
     items = items_of([r for _, r in read])
@@ -292,13 +292,3 @@ def _rows(columns: list[dict[str, Figure]]) -> pd.DataFrame:
         row["differs"] = any(v != values[0] for v in values[1:])
         rows.append(row)
     return pd.DataFrame(rows, dtype=object)
-
-
-def _different(names: Sequence[str]) -> tuple[str, ...]:
-    """Names that can be told apart."""
-    seen: dict[str, int] = {}
-    out = []
-    for name in names:
-        seen[name] = seen.get(name, 0) + 1
-        out.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
-    return tuple(out)

@@ -12,7 +12,7 @@ from app.services.planning import PlanResult
 from app.services.stored import stored
 from app.services.training import jobs, models
 from app.tasks import Report
-from rim_core.cli import demo
+from rim_core import demo
 from rim_core.errors import RimError
 from rim_core.storage import DatasetInfo, Scenario
 
@@ -228,11 +228,10 @@ def lately(limit: int = 400) -> pd.DataFrame:
 
 def _in_words(what: str, subject: str, detail: dict[str, Any]) -> str:
     if what == "plan changed":
+        plan = f"the plan {subject[-6:]}"
         if detail.get("archived") is not None:
-            verb = "archived" if detail["archived"] else "took back from the archive"
-        else:
-            verb = f"renamed to “{detail['name']}”" if detail.get("name") else "wrote a note beside"
-        return f"{verb} the plan {subject[-6:]}"
+            return f"archived {plan}" if detail["archived"] else f"took {plan} back from the archive"
+        return f"renamed {plan} to “{detail['name']}”" if detail.get("name") else f"wrote a note beside {plan}"
     said = _SAID.get(what)
     if said is None:
         return f"{what}: {subject}"

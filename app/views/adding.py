@@ -65,9 +65,13 @@ def _progress(key: str) -> None:
         info = task.result
         st.session_state["dataset"] = info.label
         verb = "is here now" if info.is_new else "was already here with the same content"
+        report = info.report
+        rejected = report.rows_rejected if report is not None else 0
+        why = f" {messages.count(rejected, 'rows')} rejected: see why under **Overview**." if rejected else ""
         st.toast(
-            f"**{messages.plain(info.label)}** {verb}: {messages.count(info.events, 'events')}.",
-            icon=":material/check:",
+            f"**{messages.plain(info.label)}** {verb}: {messages.count(info.events, 'events')}.{why}",
+            icon=":material/warning:" if rejected else ":material/check:",
+            duration="long" if rejected else "short",
         )
         st.rerun()
     else:

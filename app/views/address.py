@@ -6,10 +6,14 @@ the move back, so what a session wrote itself is nothing to open, until it comes
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from urllib.parse import quote, urlencode, urlsplit
 
 import streamlit as st
 
+MISSED = "address-missed"
+LISTED = 5
+"""Things that are here named beside one that is not."""
 SCENARIO, PLAN, PLANS = "scenario", "plan", "plans"
 """Words in an address that name a saved plan, describe one, or name plans to compare."""
 
@@ -19,6 +23,43 @@ def entered(page: str) -> None:
     if st.session_state.get("address-page") != page:
         st.session_state["address-page"] = page
         st.session_state["address-known"] = set()
+        st.session_state.pop(MISSED, None)
+
+
+def not_here(what: str, wanted: Sequence[str], here: Sequence[str]) -> None:
+    """The address asks for something that is not in this workspace: that is said, with what is; with nothing, nothing.
+
+    Names are written as Markdown.
+    """
+    if not wanted:
+        return
+    if here:
+        more = f" and {len(here) - LISTED:,} more" if len(here) > LISTED else ""
+        rest = f"Here {'is' if len(here) == 1 else 'are'}: {', '.join(here[:LISTED])}{more}."
+    else:
+        rest = "There is none yet."
+    named = ", ".join(wanted)
+    verb = "is" if len(wanted) == 1 else "are"
+    say(
+        f"The address asks for the {what}{'s' * (len(wanted) > 1)} {named}, which {verb} not in this workspace (or the "
+        f"link was cut off). {rest}"
+    )
+
+
+def say(text: str) -> None:
+    """What the address asked for in vain, on top of the page until it is read; the page is drawn without it."""
+    st.session_state[MISSED] = text
+    st.rerun()
+
+
+def missed() -> str:
+    """What the address asked for that is not here, in words; empty when nothing was, or when it was read."""
+    return str(st.session_state.get(MISSED, ""))
+
+
+def read() -> None:
+    """Somebody has read it."""
+    st.session_state.pop(MISSED, None)
 
 
 def asked(word: str, by: str) -> str | None:
@@ -28,6 +69,11 @@ def asked(word: str, by: str) -> str | None:
         return None
     _known().add((word, value, by))
     return value
+
+
+def disregard(word: str, value: str) -> None:
+    """What may still stand in the address is out of date: nobody asks for it."""
+    _known().add((word, value))
 
 
 def write(word: str, value: str | None) -> None:

@@ -27,16 +27,18 @@ def saved_plan(nothing: str, icon: str, *, delivered: bool = False) -> services.
         target, label = ("views/data.py", "Go to Data") if info is None else ("views/plan.py", "Go to Plan")
         st.page_link(target, label=label, icon=":material/arrow_forward:")
         return None
-    names = {s.id: s for s in saved}
+    names, labels = {s.id: s for s in saved}, services.labels(saved)
     linked = address.asked(address.SCENARIO, "chosen plan")
     if linked in names:
         st.session_state["audience-plan"] = linked
+    elif linked:
+        address.not_here("plan", [messages.plain(linked)], [messages.plain(n) for n in labels.values()])
     if st.session_state.get("audience-plan") not in names:
         st.session_state["audience-plan"] = saved[0].id
     chosen = st.selectbox(
         "Plan",
         list(names),
-        format_func=lambda i: f"{names[i].name} · {messages.ago(names[i].created_at)}",
+        format_func=lambda i: f"{labels[i]} · {messages.ago(names[i].created_at)}",
         key="audience-plan",
         persist_state="session",
         help="Plans saved under Plan.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import pandas as pd
@@ -36,7 +37,8 @@ def page() -> None:
         _manage(info, away, chosen)
     with messages.guard(services.Problem, "compare the plans"):
         if len(chosen) < 2:
-            st.info(f"Choose two to {services.MOST} plans to set them side by side.", icon=":material/arrow_upward:")
+            more = "Choose" if len(listed) > 1 else "There is one plan: save another under Plan, then choose"
+            st.info(f"{more} two to four plans to set them side by side.", icon=":material/arrow_upward:")
         else:
             _side_by_side(services.side_by_side(chosen), chosen)
 
@@ -46,10 +48,13 @@ def page() -> None:
 
 def _choose(listed: pd.DataFrame, known: pd.DataFrame) -> list[str]:
     """Which plans stand beside each other; part of the address."""
-    names = dict(zip(known["id"], known["name"], strict=True))
+    names = dict(zip(known["id"], known["label"], strict=True))
     linked = address.asked(address.PLANS, "compare")
     if linked:
-        st.session_state["compare-plans"] = [i for i in linked.split(",") if i in names][: services.MOST]
+        wanted = [i for i in linked.split(",") if i]
+        st.session_state["compare-plans"] = [i for i in wanted if i in names][: services.MOST]
+        gone = [messages.plain(i) for i in wanted if i not in names]
+        address.not_here("plan", gone, [messages.plain(n) for n in names.values()])
     offered = list(dict.fromkeys([*listed["id"], *st.session_state.get("compare-plans", [])]))
     offered = [i for i in offered if i in names]
     if "compare-plans" in st.session_state:
@@ -67,7 +72,7 @@ def _choose(listed: pd.DataFrame, known: pd.DataFrame) -> list[str]:
     )
     address.write(address.PLANS, ",".join(chosen))
     columns = {
-        "name": Column("Plan", width=280),
+        "label": Column("Plan", width=280),
         "model": Column("Model", width=170),
         "version": Column("Data version", "count"),
         "capacity": Column("K", "count", "Items for each user"),
@@ -104,7 +109,7 @@ def _unsaying(listed: pd.DataFrame) -> set[str]:
 
 def _manage(info: services.DatasetInfo, known: pd.DataFrame, chosen: list[str]) -> None:
     """Open, rename, note, clone, put away, send one plan."""
-    names = dict(zip(known["id"], known["name"], strict=True))
+    names = dict(zip(known["id"], known["label"], strict=True))
     with st.expander("Rename, clone, archive or send a plan", icon=":material/edit:", key="compare-manage"):
         first = chosen[0] if chosen else next(iter(names))
         plan = st.selectbox(
@@ -115,17 +120,20 @@ def _manage(info: services.DatasetInfo, known: pd.DataFrame, chosen: list[str]) 
         name = naming.text_input("Name", row["name"], key=f"rename-{plan}-{row['name']}", max_chars=120)
         text = noting.text_input("Note", row["note"], key=f"note-{plan}-{row['note']}", max_chars=400)
         with st.container(horizontal=True, vertical_alignment="center"):
-            changed = name.strip() != row["name"] or text.strip() != row["note"]
-            if st.button("Keep the changes", icon=":material/save:", key="manage-keep", disabled=not changed):
+            # never disabled: what was typed is only known once the field is left, as by pressing this button
+            if st.button("Keep the changes", icon=":material/save:", key="manage-keep"):
+                if name.strip() == row["name"] and text.strip() == row["note"]:
+                    st.toast("The name and the note are as they were.")
                 if name.strip() != row["name"]:
-                    services.rename(plan, name)
-                    back, forth = (partial(services.rename, plan, n) for n in (row["name"], name))
-                    _can_undo("renaming it", back, forth)
+                    renamed = services.rename(plan, name).name
+                    if renamed != name.strip():
+                        st.toast(f"Another plan has that name: this one is called **{messages.plain(renamed)}**.")
+                    _can_undo("renaming it", *(partial(services.rename, plan, n) for n in (row["name"], renamed)))
                 if text.strip() != row["note"]:
                     services.note(plan, text)
                 st.rerun()
             if st.button("Clone", icon=":material/content_copy:", key="manage-clone"):
-                copy = services.clone(plan, services.free_name(row["name"], info))
+                copy = services.clone(plan)
                 back, forth = (partial(services.archive, copy.id, archived=a) for a in (True, False))
                 _can_undo(f"cloning “{row['name']}”", back, forth)
                 st.rerun()
@@ -146,7 +154,7 @@ def _manage(info: services.DatasetInfo, known: pd.DataFrame, chosen: list[str]) 
         st.code(address.link("plan", **query), language=None)
 
 
-def _can_undo(what: str, back: partial[None], forth: partial[None]) -> None:
+def _can_undo(what: str, back: Callable[[], object], forth: Callable[[], object]) -> None:
     """Offer to take the last change back, and to make it again after that."""
     st.session_state["compare-undo"] = (what, back, forth)
     st.session_state.pop("compare-redo", None)

@@ -9,7 +9,7 @@ import streamlit as st
 from app import services
 from app.ui import charts, messages, tables
 from app.ui.tables import Column
-from app.views import frame
+from app.views import address, frame
 from app.views.adding import add_dataset
 
 
@@ -102,6 +102,7 @@ def _overview(info: services.DatasetInfo) -> None:
         if st.button("Remove it", key="remove-dataset", type="primary"):
             services.remove_dataset(info)
             st.session_state.pop("dataset", None)
+            address.disregard("dataset", info.label)
             st.rerun()
 
 

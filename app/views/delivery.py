@@ -160,7 +160,7 @@ def _offline(scenario: services.Scenario, found: services.Simulation) -> None:
             st.rerun()
         return
     services.request_hindsight(scenario, waiting.wish("hindsight"))
-    best: services.Hindsight | None = waiting.result(task.key, "plan with hindsight")
+    best: services.Hindsight | None = waiting.result(task.key, "plan with hindsight", wish=waiting.wish("hindsight"))
     if best is not None:
         _hindsight(best)
 

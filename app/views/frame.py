@@ -25,12 +25,33 @@ def ready(page: str) -> bool:
     messages.style()
     address.entered(page)
     _dataset_of_the_link()
+    _dataset_of_the_address()
     with st.sidebar:
         _dataset_picker()
         st.fragment(_running, run_every=BUSY if services.active_jobs() else IDLE)()
         st.caption(f":material/folder: {messages.plain(opened.root.name)}", help=f"The workspace: `{opened.root}`")
     _what_happened()
+    _what_is_not_here()
     return True
+
+
+def _dataset_of_the_address() -> None:
+    """An address may name a version that is not the latest, or a dataset that is not here."""
+    wanted = st.query_params.get("dataset")
+    if not wanted or wanted in _datasets():
+        return
+    if services.dataset_version(wanted) is not None:
+        st.session_state[OLDER] = st.session_state["dataset"] = wanted
+    elif address.asked("dataset", "picker") is not None:
+        address.not_here("dataset", [messages.plain(wanted)], [messages.plain(d) for d in _datasets()])
+
+
+def _what_is_not_here() -> None:
+    """What the address asked for in vain, until it has been read."""
+    if address.missed():
+        with st.container(horizontal=True, vertical_alignment="center", key="not-here"):
+            st.warning(address.missed(), icon=":material/link_off:")
+            st.button("Understood", key="not-here-read", on_click=address.read)
 
 
 def _dataset_of_the_link() -> None:

@@ -23,7 +23,7 @@ def put(request: services.PlanRequest) -> None:
     state = st.session_state
     state.pop("plan-again-of", None)
     state["plan-model"] = request.model_id
-    state["plan-capacity"] = request.capacity
+    state["plan-capacity"] = state["plan-capacity-room"] = request.capacity
     state["plan-least"] = state["plan-least-room"] = 100 * request.min_exposure
     state["plan-least-of"] = request.model_id
     state["plan-limited"] = request.max_exposure is not None
@@ -66,37 +66,32 @@ def open_scenario(scenario_id: str) -> None:
 # -- links ---------------------------------------------------------------------------------------------------
 
 
-def follow_link(models: list[services.ModelInfo]) -> None:
-    """Open what the address names or describes, once.
-
-    Raises
-    ------
-    services.Problem
-        The plan is here no more, or the description is damaged.
-    """
+def follow_link(info: services.DatasetInfo, models: list[services.ModelInfo]) -> None:
+    """Open what the address names or describes, once; what cannot be opened is said until it is read."""
     named, described = address.asked(address.SCENARIO, "plan"), address.asked(address.PLAN, "plan")
-    if named is None and described is None:
-        return
+    request: services.PlanRequest | None = None
     if named:
         scenario = services.find_scenario(named)
         if scenario is None:
-            messages.problem(
-                f"The plan {messages.plain(named)} is not in this workspace: it was made in another one, or the link "
-                "was cut off. Choose one of the saved plans instead."
-            )
+            here = services.labels(services.scenarios(info)).values()
+            address.not_here("plan", [messages.plain(named)], [messages.plain(name) for name in here])
             return
         request = services.request_of(scenario)
-    else:
-        request = services.PlanRequest.from_token(described or "")
+        if request is None:
+            address.say("This plan makes promises that cannot be shown here. Its figures stand under Compare.")
+    elif described:
+        try:
+            request = services.PlanRequest.from_token(described)
+        except services.Problem as error:
+            address.say(messages.plain(str(error)))
     if request is None:
-        messages.problem("This plan makes promises that cannot be shown here. Its figures stand under Compare.")
-    elif request.model_id not in {m.id for m in models}:
-        messages.problem(
+        return
+    if request.model_id not in {m.id for m in models}:
+        address.say(
             f"The model of this plan ({messages.plain(request.model_id)}) is not among the models of this dataset: "
             "it was removed, or the link belongs to another dataset. Choose the dataset in the side bar."
         )
-    else:
-        put(request)
+    put(request)
 
 
 def keep_link(request: services.PlanRequest, result: services.PlanResult | None) -> None:

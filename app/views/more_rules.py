@@ -12,7 +12,7 @@ import streamlit as st
 from app import services
 from app.ui import messages
 from app.ui.tables import PAGE, ROW
-from app.views import history
+from app.views import history, pasting
 
 if TYPE_CHECKING:
     from streamlit.elements.lib.column_types import ColumnConfig
@@ -108,8 +108,9 @@ def _items(model_id: str) -> None:
         "One row an item, with a header: item and any of start, end, value, cost. A row replaces the item's one before."
     )
     with st.container(horizontal=True):
-        _exchange("items", caption, "item,start,end,value,cost\nCOFFEE,2024-03-01,,2.5,0.10", take, None)
+        pasting.popover("rules-items", caption, "item,start,end,value,cost\nCOFFEE,2024-03-01,,2.5,0.10", take)
         _away("items", services.rules_to_csv(edited), bool(edited), replace(_rules(), items=()))
+    pasting.left_out("rules-items")
 
 
 def _pairs(model_id: str) -> None:
@@ -140,8 +141,9 @@ def _pairs(model_id: str) -> None:
 
     caption = "One row a pair: user and item. A header, and a third column with the rule, are welcome."
     with st.container(horizontal=True):
-        _exchange("pairs", caption, "user,item\n1042,COFFEE", take, which)
+        pasting.popover("rules-pairs", caption, "user,item\n1042,COFFEE", take, before=which)
         _away("pairs", services.rules_to_csv(edited), bool(edited), replace(_rules(), pairs=()))
+    pasting.left_out("rules-pairs")
 
 
 def _moment(label: str, explanation: str) -> ColumnConfig:
@@ -186,8 +188,7 @@ def _editor(
         column_order=[c for c in columns if c != "title" or not plain],
     )
     read = services.rules_from_table(edited, catalogue, set(base["item"]))
-    for problem in read.problems:
-        st.warning(messages.plain(problem), icon=":material/warning:")
+    pasting.complaints(read.problems)
     said: tuple[Rule, ...] = getattr(read, kind)
     return rest + said
 
@@ -207,33 +208,6 @@ def _page(kind: str, rows: int) -> int:
     if st.session_state.get(key, 1) > pages:
         st.session_state[key] = 1
     return int(st.number_input(f"Page (of {pages:,})", 1, pages, key=key))
-
-
-def _exchange(
-    key: str,
-    caption: str,
-    example: str,
-    take: Callable[[str, bool], services.ReadRules],
-    before: Callable[[], None] | None,
-) -> None:
-    """Rows pasted or uploaded; what was left out is said with its reason."""
-    with st.popover("Paste or upload", icon=":material/content_paste:", key=f"rules-{key}-paste"):
-        if before is not None:
-            before()
-        st.caption(caption)
-        text = st.text_area("Rows", key=f"rules-{key}-text", height=140, placeholder=example)
-        file = st.file_uploader("or a CSV file", ["csv", "tsv", "txt"], key=f"rules-{key}-file", max_upload_size=16)
-        every = st.toggle("Replace what is there", key=f"rules-{key}-replace")
-        if st.button("Take in", type="primary", key=f"rules-{key}-take", disabled=not (text.strip() or file)):
-            raw = file.getvalue().decode("utf-8-sig", errors="replace") if file is not None else text
-            read = take(raw, every)
-            for problem in read.problems:
-                st.warning(messages.plain(problem), icon=":material/warning:")
-            taken = len(read.items) + len(read.pairs)
-            if taken:
-                st.toast(f"{messages.count(taken, 'rows')} taken in.", icon=":material/check:")
-                if not read.problems:
-                    st.rerun()
 
 
 def _away(key: str, file: bytes, some: bool, without: services.Rules) -> None:

@@ -26,7 +26,7 @@ def page() -> None:
         st.page_link(target, label=label, icon=":material/arrow_forward:")
         return
     with messages.guard(services.Problem, "open the link"):
-        history.follow_link(models)
+        history.follow_link(info, models)
     left, right = st.columns([1, 3], gap="large")
     controls = left.container(key="promises")
     request = None
@@ -43,7 +43,7 @@ def page() -> None:
             history.remember(request)
             with steps:  # above, but of what is remembered now
                 history.buttons()
-        result = _result(request)
+        result = _result(info, request)
     history.keep_link(request, result)
     with save, messages.guard(services.Problem, "save the plan"):
         _places_and_save(request, result)
@@ -54,11 +54,12 @@ def _saved(info: services.DatasetInfo) -> None:
     saved = {s.id: s for s in services.scenarios(info)}
     if not saved:
         return
+    names = services.labels(list(saved.values()))
     st.selectbox(
         "Open a saved plan",
         list(saved),
         index=None,
-        format_func=lambda i: f"{saved[i].name} · {messages.ago(saved[i].created_at)}",
+        format_func=lambda i: f"{names[i]} · {messages.ago(saved[i].created_at)}",
         placeholder="choose one",
         key="plan-open",
         on_change=_open,
@@ -79,29 +80,70 @@ def _places_and_save(request: services.PlanRequest, result: services.PlanResult 
         _save(result)
 
 
-def _result(request: services.PlanRequest) -> services.PlanResult | None:
+def _result(info: services.DatasetInfo, request: services.PlanRequest) -> services.PlanResult | None:
     """The plan of these promises: as it was saved, or made now.
 
-    While it is made, the headline of the one before it is shown (and None is returned).
+    While it is made, the headline of the one before it is shown (and None is returned); when that was cancelled, the
+    one before it.
     """
-    again = st.session_state.get("plan-again-of") == request.key
+    key = services.plan_key(request)
+    after = waiting.cancelled(key)
+    again = st.session_state.get("plan-again-of") == request.key and after is None
     stored = None
     with messages.guard(services.Problem, "read the saved plans"):
         stored = services.stored_plan(request)
     if stored is not None and not again:
-        with messages.guard(services.Problem, "show the plan"):
-            results.show(stored)
+        _shown(info, stored, None)
         return stored
-    last = services.task(st.session_state.get("plan-shown", ""))
-    before: services.PlanResult | None = last.result if last is not None and last.state == "done" else None
-    key = services.request_plan(request, wish=waiting.wish("plan"), after=before)
+    before = _before(info)
+    if after is not None:
+        _cancelled(request, before, after)
+        return None
+    waiting.take_up()
+    wish = waiting.wish("plan")
+    services.request_plan(request, wish=wish, after=before)
     meanwhile = None if before is None else partial(_meanwhile, before)
-    made: services.PlanResult | None = waiting.result(key, "make the plan", patience=PATIENCE, meanwhile=meanwhile)
+    made: services.PlanResult | None = waiting.result(
+        key, "make the plan", patience=PATIENCE, meanwhile=meanwhile, wish=wish
+    )
     if made is not None:
-        st.session_state["plan-shown"] = key
-        with messages.guard(services.Problem, "show the plan"):
-            results.show(made, stored)
+        _shown(info, made, stored)
     return made
+
+
+def _shown(info: services.DatasetInfo, result: services.PlanResult, stored: services.PlanResult | None) -> None:
+    """Show a plan; it is the one before until there is another."""
+    st.session_state["plan-before"] = (info.label, result)
+    with messages.guard(services.Problem, "show the plan"):
+        results.show(result, stored)
+
+
+def _before(info: services.DatasetInfo) -> services.PlanResult | None:
+    """The plan of this dataset that was shown last."""
+    label, result = st.session_state.get("plan-before", ("", None))
+    return result if label == info.label else None
+
+
+def _cancelled(request: services.PlanRequest, before: services.PlanResult | None, seconds: float) -> None:
+    """What became of a plan that was cancelled, what one can do, and the plan before it."""
+    other = before if before is not None and before.request != request else None
+    with st.container(border=True, key="plan-cancelled"):
+        below = f" Below stands the plan before: {messages.plain(other.request.describe())}." if other else ""
+        st.info(
+            f"**Cancelled after {messages.duration(seconds)}.** There is no plan of these promises "
+            f"({messages.plain(request.describe())}); nothing was saved.{below} Change them, or:",
+            icon=":material/stop_circle:",
+        )
+        with st.container(horizontal=True):
+            st.button("Plan them after all", icon=":material/refresh:", key="plan-take-up", on_click=waiting.take_up)
+            if other is not None:
+                st.button(
+                    "Go back to the plan before", icon=":material/undo:", key="plan-go-back", on_click=history.put,
+                    args=(other.request,),
+                )  # fmt: skip
+    if other is not None:
+        with messages.guard(services.Problem, "show the plan"):
+            results.show(other)
 
 
 def _meanwhile(before: services.PlanResult, seen: services.PlanPreview | None) -> None:
@@ -117,9 +159,11 @@ def _save(result: services.PlanResult) -> None:
             proposal = result.request.describe()
             name = st.text_input("Name of this plan", proposal, key=f"plan-name-{proposal}", max_chars=120)
             if st.button("Save the plan", icon=":material/save:", type="primary", width="stretch", key="plan-save-go"):
-                saved = services.save_plan(result, name.strip() or result.request.describe())
+                wanted = name.strip() or result.request.describe()
+                saved = services.save_plan(result, wanted)
                 st.session_state.pop("plan-again-of", None)
-                st.toast(f"**{messages.plain(saved.name)}** is saved.", icon=":material/check:")
+                taken = "" if saved.name == wanted else f" Another plan is called {messages.plain(wanted)} already."
+                st.toast(f"**{messages.plain(saved.name)}** is saved.{taken}", icon=":material/check:")
                 st.rerun()
         else:
             st.session_state["audience-plan"] = result.saved.id

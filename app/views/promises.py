@@ -10,7 +10,7 @@ import streamlit as st
 
 from app import services
 from app.ui import messages
-from app.views import history
+from app.views import history, pasting
 
 if TYPE_CHECKING:
     from streamlit.elements.lib.column_types import ColumnConfig
@@ -37,11 +37,10 @@ def sliders(models: list[services.ModelInfo]) -> services.PlanRequest:
     )
     services.warm_up(chosen)
     size = services.plan_size(chosen)
-    _begin("plan-capacity", min(10, size.items), 1, min(100, size.items))
     capacity = st.slider(
         "Items for each user (K)",
         1,
-        max(2, min(100, size.items)),
+        _capacity_range(size),
         key="plan-capacity",
         persist_state="session",
         help="How many items each user-state can get at most. As a share of all items it is the paper's α.",
@@ -99,6 +98,17 @@ def _least_range(model_id: str, size: services.PlanSize, capacity: int) -> float
     return end
 
 
+def _capacity_range(size: services.PlanSize) -> int:
+    """Upper end of the slider for K: wide enough for what was put on it."""
+    state = st.session_state
+    end = size.capacity_end(int(state.get("plan-capacity-room", 0)))
+    _begin("plan-capacity", min(10, size.items), 1, end)
+    if state.get("plan-capacity-end") != end:  # another range is another slider: its value is said explicitly
+        state["plan-capacity"] = int(state["plan-capacity"])
+    state["plan-capacity-end"] = end
+    return max(2, end)
+
+
 def _begin(key: str, value: float, low: float, high: float) -> None:
     """A slider's value when it is first shown, and when what it was left at does not fit any more."""
     kept = st.session_state.get(key)
@@ -131,7 +141,8 @@ def places(request: services.PlanRequest) -> None:
 
 def _too_much(request: services.PlanRequest, size: services.PlanSize) -> None:
     """More promised than there are places: how much would fit, each way out a button."""
-    fits = f"β of at most {messages.percent(size.fitting_exposure(request.capacity), 2)} or "
+    most = size.said_exposure(request.capacity)
+    fits = f"β of at most {100 * most:.6g} % or " if most else "no minimum for all items (there are too many) or "
     text = fits if not request.promises else "smaller minimums or "
     st.warning(
         f"These promises ask for more places than there are. They fit with {text}"
@@ -141,17 +152,24 @@ def _too_much(request: services.PlanRequest, size: services.PlanSize) -> None:
     ways_out(request, None, "places")
 
 
-def ways_out(request: services.PlanRequest, result: services.PlanResult | None, key: str) -> None:
-    """One button a relaxation."""
-    for i, way in enumerate(services.relaxations(request, result)):
-        st.button(
-            way.label,
-            icon=":material/build:",
-            key=f"relax-{key}-{i}",
-            on_click=history.put,
-            args=(way.request,),
-            help=f"Then: {messages.plain(way.request.describe())}. It can be undone.",
-        )
+def ways_out(request: services.PlanRequest, result: services.PlanResult | None, key: str, lead: str = "") -> None:
+    """One button a relaxation, in a row behind ``lead`` if there is one, and why it is just that much."""
+    ways = services.relaxations(request, result)
+    with st.container(horizontal=bool(lead), vertical_alignment="center"):
+        if lead:
+            st.markdown(lead)
+        for i, way in enumerate(ways):
+            st.button(
+                way.label,
+                icon=":material/build:",
+                key=f"relax-{key}-{i}",
+                on_click=history.put,
+                args=(way.request,),
+                help=f"Then: {messages.plain(way.request.describe())}. It can be undone.",
+            )
+    for way in ways:
+        if way.note:
+            st.caption(way.note)
 
 
 # -- for single items and groups ---------------------------------------------------------------------------------
@@ -218,7 +236,7 @@ def _add(catalogue: pd.DataFrame) -> None:
     if go.button("Add", icon=":material/add:", key="own-add", width="stretch", disabled=not target):
         group = "" if kind == services.ITEM else kind
         row = pd.DataFrame([{"applies_to": group, "target": target, "minimum": least, "maximum": most}])
-        _take_in(services.promises_from_table(row, catalogue), catalogue, replace_all=False)
+        _add_row(services.promises_from_table(row, catalogue))
 
 
 def _editor(promises: tuple[services.Promise, ...], catalogue: pd.DataFrame) -> tuple[services.Promise, ...]:
@@ -238,6 +256,7 @@ def _editor(promises: tuple[services.Promise, ...], catalogue: pd.DataFrame) -> 
         num_rows="dynamic",
         hide_index=True,
         width="stretch",
+        placeholder=messages.NONE,
         column_config={
             "applies_to": st.column_config.SelectboxColumn(
                 "About", options=services.abouts(catalogue), default=services.ITEM
@@ -249,8 +268,7 @@ def _editor(promises: tuple[services.Promise, ...], catalogue: pd.DataFrame) -> 
         },
     )
     read = services.promises_from_table(edited, catalogue)
-    for text in read.problems:
-        st.warning(messages.plain(text), icon=":material/warning:")
+    pasting.complaints(read.problems)
     return read.promises
 
 
@@ -263,18 +281,19 @@ def _percent(label: str) -> ColumnConfig:
 
 def _exchange(promises: tuple[services.Promise, ...], catalogue: pd.DataFrame) -> None:
     """Rows pasted, uploaded or taken away as a file."""
+
+    def take(text: str, every: bool) -> services.ReadPromises:
+        read = services.promises_from_text(text, catalogue)
+        if read.promises:
+            _put_in(read.promises, () if every else st.session_state[history.TABLE])
+        return read
+
+    caption = (
+        "One row a promise: item, at least %, at most %. A fourth column in front names a feature for groups. "
+        "A header is welcome."
+    )
     with st.container(horizontal=True, vertical_alignment="center"):
-        with st.popover("Paste or upload", icon=":material/content_paste:"):
-            st.caption(
-                "One row a promise: item, at least %, at most %. A fourth column in front names a feature for groups. "
-                "A header is welcome."
-            )
-            text = st.text_area("Rows", key="own-pasted", height=140, placeholder="COFFEE\t2.5\nbrand\tPrivate\t1\t30")
-            file = st.file_uploader("or a CSV file", type=["csv", "tsv", "txt"], key="own-file", max_upload_size=16)
-            every = st.toggle("Replace what is in the table", key="own-replace")
-            if st.button("Take in", type="primary", key="own-take", disabled=not (text.strip() or file)):
-                raw = file.getvalue().decode("utf-8-sig", errors="replace") if file is not None else text
-                _take_in(services.promises_from_text(raw, catalogue), catalogue, replace_all=every)
+        pasting.popover("own", caption, "COFFEE\t2.5\nbrand\tPrivate\t1\t30", take)
         st.download_button(
             "Download as CSV",
             lambda: services.promises_to_csv(promises, catalogue),
@@ -288,18 +307,20 @@ def _exchange(promises: tuple[services.Promise, ...], catalogue: pd.DataFrame) -
         if st.button("Clear", icon=":material/delete_sweep:", key="own-clear", disabled=not promises):
             history.put_promises(())
             st.rerun()
+    pasting.left_out("own")
 
 
-def _take_in(read: services.ReadPromises, catalogue: pd.DataFrame, *, replace_all: bool) -> None:
-    """Put what was read into the table, and say what was left out."""
-    for text in read.problems:
-        st.warning(messages.plain(text), icon=":material/warning:")
+def _put_in(new: tuple[services.Promise, ...], before: tuple[services.Promise, ...]) -> None:
+    """Put promises into the table beside those before; of two about the same the new one counts."""
+    merged = {(p.group, p.target, p.together): p for p in (*before, *new)}
+    history.put_promises(tuple(merged.values()))
+
+
+def _add_row(read: services.ReadPromises) -> None:
+    """Put one promise into the table, or say what it lacks."""
     if read.promises:
-        before = () if replace_all else st.session_state.get(history.TABLE, ())
-        new = {(p.group, p.target, p.together): p for p in (*before, *read.promises)}
-        history.put_promises(tuple(new.values()))
-        st.toast(f"{messages.count(len(read.promises), 'promises')} taken in.", icon=":material/check:")
-        if not read.problems:
-            st.rerun()
-    elif not read.problems:
+        _put_in(read.promises, st.session_state.get(history.TABLE, ()))
+        st.rerun()
+    pasting.complaints(read.problems)
+    if not read.problems:
         st.info("Say at least or at most how much.", icon=":material/arrow_upward:")

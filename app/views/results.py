@@ -45,6 +45,7 @@ def _verdict(result: services.PlanResult, stored: services.PlanResult | None) ->
         )
         if button.button("Compute again", key="plan-compute-again", icon=":material/refresh:", width="stretch"):
             st.session_state["plan-again-of"] = result.request.key
+            waiting.take_up()
             st.rerun()
     elif stored is not None and stored.saved is not None:
         same = services.same_figures(result, stored.saved)
@@ -79,9 +80,7 @@ def _clash(result: services.PlanResult) -> None:
             + "\n\nThe plan keeps them as far as possible.",
             icon=":material/warning:",
         )
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown("Ways out:")
-            promises.ways_out(result.request, result, "plan")
+        promises.ways_out(result.request, result, "plan", "Ways out:")
 
 
 def headline(result: services.PlanResult) -> None:
@@ -252,10 +251,19 @@ def _work_out(result: services.PlanResult) -> None:
 
 
 def _costs(result: services.PlanResult) -> None:
+    """What minimums cost, and what maximums hold back."""
     dear = result.items[result.items["cost"] > 0].sort_values("cost", ascending=False)
-    if dear.empty:
-        st.info("No promise costs anything: every item reaches its minimum by itself.", icon=":material/savings:")
-        return
+    held = result.items[result.items["held_back"] > 0].sort_values("held_back", ascending=False)
+    if dear.empty and (held.empty or (result.items["planned_minimum"] > 0).any()):
+        least = "every item reaches its minimum by itself" if result.promises else "nothing is promised"
+        st.info(f"No minimum costs anything: {least}.", icon=":material/savings:")
+    if len(dear):
+        _minimums(result, dear)
+    if len(held):
+        _maximums(result, held)
+
+
+def _minimums(result: services.PlanResult, dear: pd.DataFrame) -> None:
     unit = result.unit
     st.caption(
         f"{messages.count(len(dear), 'items')} would not reach the promised minimum by themselves. "
@@ -281,6 +289,28 @@ def _costs(result: services.PlanResult) -> None:
     if dear["free"].isna().all():
         del columns["free"], columns["boosted"]
     tables.paged(dear, columns, "prices-table", search=("title", "item_id"))
+
+
+def _maximums(result: services.PlanResult, held: pd.DataFrame) -> None:
+    most = held.iloc[0]
+    st.caption(
+        f"{messages.count(len(held), 'items')} would reach more than the promised maximum. The maximum costs what each "
+        f"further user-state of such an item would bring: {messages.decimal(most['held_back'])} {result.unit} for "
+        f"{messages.plain(most['title'])}, which is held back most."
+    )
+    held = held.assign(kept_back=(held["free"] - held["planned_delivered"]).clip(lower=0))
+    columns = {
+        "title": Column("Item"),
+        "item_id": Column("Id"),
+        "held_back": Column("One more would bring", "decimal", f"In {result.unit}, if its maximum were one higher"),
+        "free": Column("By itself", "count", "User-states it would reach without promises"),
+        "kept_back": Column("Held back by", "count", "User-states that it would reach and does not"),
+        "planned_delivered": Column("Planned", "count", "User-states in the calibration windows"),
+        "planned_maximum": Column("At most", "count", "Promised user-states"),
+    }
+    if held["free"].isna().all():
+        del columns["free"], columns["kept_back"]
+    tables.paged(held, columns, "maximums-table", search=("title", "item_id"))
 
 
 def _dearest(dear: pd.DataFrame) -> str:

@@ -6,37 +6,21 @@ last one was cut off.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from rim_core.cli.output import Output, as_json, duration, examples
+from rim_core.demo import CAPACITY, DATASET, MIN_EXPOSURE, PLAN, SHARES, recipe, trained, training
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from rim_core.jobs import Job, Jobs
     from rim_core.storage import DatasetInfo, FrontierRecord, ModelInfo, Scenario, Workspace
 
-DATASET = "complete-journey"
-SPLIT = {"by": "time", "horizon": "14D", "calibration": 1}
-MODELS = ("Popularity", "GRU", "GRU×Activity", "GRU×Hawkes", "GRU×HawkesPoisson")
-BEST = "GRU×HawkesPoisson"
-SETTINGS: dict[str, dict[str, Any]] = {"gru": {"dim": 64, "max_epochs": 2, "batch_tokens": 4096}}
-FACTS = {
-    "Kept brief": "trained in a minute or two for `rim demo`; `rim train complete-journey` trains in full",
-}
-CAPACITY, MIN_EXPOSURE = 10, 0.002
-SHARES = (0.0005, 0.001, MIN_EXPOSURE, 0.003, 0.004)
-"""Promised minimums of the sweep: around the plan's own, up to nine places in ten."""
-PLAN = "Every product type reaches 0.2 % of the households"
-KEEPS = "who loses, what to expect"
-"""What is kept with the plan; another value has the demo looked at again."""
 STAMP = "demo.json"
 
 
@@ -85,12 +69,6 @@ class Demonstration:
     frontier: FrontierRecord
 
 
-def recipe() -> str:
-    """Changes when the demo makes something else."""
-    parts = [DATASET, SPLIT, MODELS, SETTINGS, CAPACITY, MIN_EXPOSURE, SHARES, KEEPS, version("rim")]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
-
-
 def _ready(out: Output) -> bool:
     """Whether everything is there, told without opening the workspace (the dashboard may have it)."""
     root, stamp = _stamp(out)
@@ -128,7 +106,7 @@ def _prepare(out: Output, workspace: Workspace) -> Demonstration:
 
 def _models(out: Output, workspace: Workspace, dataset: DatasetInfo) -> list[ModelInfo]:
     """The five models in the order of MODELS; trained where they are not there yet."""
-    found = _trained(workspace, dataset)
+    found = trained(workspace, dataset)
     if found is not None:
         return found
     from rim_core.cli.train import follow
@@ -137,33 +115,18 @@ def _models(out: Output, workspace: Workspace, dataset: DatasetInfo) -> list[Mod
     jobs = Jobs(workspace)
     for text in jobs.recovered:
         out.note(text)
-    found = _trained(workspace, dataset)  # an earlier worker may have ended in the meantime
+    found = trained(workspace, dataset)  # an earlier worker may have ended in the meantime
     if found is not None:
         return found
-    follow(out, jobs, _job(jobs, dataset), prefix="2/4 models: ")
-    found = _trained(workspace, dataset)
+    follow(out, jobs, training(jobs, dataset), prefix="2/4 models: ")
+    found = trained(workspace, dataset)
     assert found is not None
     return found
 
 
-def _job(jobs: Jobs, dataset: DatasetInfo) -> Job:
-    """The training of the demo: one that goes on, one that was cut off, or a new one."""
-    for job in jobs.jobs():
-        if job.dataset == dataset.label and job.facts == FACTS and (job.active or job.resumable):
-            return job if job.active else jobs.resume(job.id)
-    return jobs.submit(DATASET, version=dataset.version, split=SPLIT, models=MODELS, settings=SETTINGS, facts=FACTS)
-
-
-def _trained(workspace: Workspace, dataset: DatasetInfo) -> list[ModelInfo] | None:
-    there = {m.name: m for m in workspace.models(DATASET) if m.dataset_version == dataset.version and m.facts == FACTS}
-    if not set(MODELS) <= set(there):
-        return None
-    return [there[name] for name in MODELS]
-
-
 def _plans(out: Output, workspace: Workspace, info: ModelInfo) -> tuple[Scenario, FrontierRecord]:
     """The plan, delivered, and the sweep around it."""
-    plans = [s for s in workspace.scenarios(DATASET) if s.name == PLAN and s.model_id == info.id]
+    plans = [s for s in workspace.scenarios(DATASET) if s.name.startswith(PLAN) and s.model_id == info.id]
     sweeps = [f for f in workspace.frontiers(DATASET) if f.model_ids == (info.id,)]
     sweeps = [f for f in sweeps if f.settings.get("capacity") == CAPACITY]
     from rim_core.walk import deliver_again, keep_plan, lacks_figures, scored

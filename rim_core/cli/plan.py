@@ -100,6 +100,8 @@ def plan(out: Output, /, model: str | None, listing: bool, **asked: Any) -> None
         meter(Progress("comparing with a plan without promises", 0.9, 1.0))
         scenario = keep_plan(workspace, source, made, asked["name"] or describe(asked), None)
         dearest = dearest_promises(workspace, scenario.id)
+    if asked["name"] and scenario.name != asked["name"]:
+        out.note(f"There is a plan called {asked['name']!r} already: this one is called {scenario.name!r}.")
     margin = None if made.margin is None else asdict(made.margin)
     document = {
         **scenario_document(scenario),
@@ -283,7 +285,7 @@ def losses_text(losses: Mapping[str, Any]) -> str:
 def dearest_text(rows: list[dict[str, Any]]) -> str:
     """The most expensive promises."""
     if not rows:
-        return "No promise costs anything: every item reaches its minimum by itself."
-    titles = {"title": f"The {len(rows)} most expensive promises", "minimum": "Promised", "delivered": "Planned",
-              "cost": "Cost of one more"}  # fmt: skip
+        return "No promise costs anything: without promises the plan would be the same."
+    titles = {"title": f"The {len(rows)} most expensive promises", "promise": "Promised", "delivered": "Planned",
+              "cost": "Cost at the margin"}  # fmt: skip
     return table(rows, titles, {"cost": ".6f"})

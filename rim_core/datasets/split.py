@@ -276,7 +276,10 @@ def split_by_user(
     begin = median if start is None else _microseconds(start)
     h = median if horizon is None else _microseconds(horizon)
     if begin <= 0 or h <= 0:
-        raise SplitError("Half of the users have all their events at one instant: give start= and horizon= yourself.")
+        raise SplitError(
+            "Half of the users have all their events at one instant, which leaves no time to look ahead: split by "
+            "time, import more data, or give split_by_user start= and horizon=."
+        )
     group_a = np.sort(_draw(log, users, len(users) // 2, seed, 888))
     group_b = np.setdiff1d(users, group_a)
     cut = first + begin

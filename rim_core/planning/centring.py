@@ -20,10 +20,12 @@ import numpy as np
 from numba import njit
 
 from rim_core.planning.candidates import top_of_candidates
+from rim_core.progress import unheeded
 
 if TYPE_CHECKING:
     from rim_core.planning.candidates import Contacts
     from rim_core.planning.passes import Drawn
+    from rim_core.progress import Heed
 
 SWEEPS, SETTLED = 16, 1e-6
 """Most sweeps, and the share of all prices by which the last one moved them."""
@@ -31,7 +33,7 @@ SWEEPS, SETTLED = 16, 1e-6
 
 def centred(
     drawn: Drawn, prices: np.ndarray, shift: np.ndarray, contacts: Contacts, exposure: np.ndarray, width: float,
-    seed: int = 0,
+    seed: int = 0, heed: Heed = unheeded,
 ) -> np.ndarray:  # fmt: skip
     """Prices of the items that have one, moved into the middle of those that give the same exposures.
 
@@ -49,6 +51,8 @@ def centred(
         E among the candidates, what the plan gives every item.
     width : float
         How far around the thresholds candidates were drawn: beyond it nothing is known of an interval.
+    heed : callable
+        Asked before every sweep; what it raises ends the work.
 
     Returns
     -------
@@ -64,6 +68,7 @@ def centred(
     start, sign = prices + shift, np.sign(prices)
     found, best, least = prices.copy(), prices, np.inf
     for _ in range(SWEEPS):
+        heed()
         chosen, leaving, _ = top_of_candidates(pairs, found + shift, contacts, seed)
         reached = np.bincount(pairs.item[chosen], minlength=len(prices))
         missed = float(np.abs(reached - exposure)[priced].sum())

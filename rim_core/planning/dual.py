@@ -249,6 +249,7 @@ class _Task:
     bounded: Bounded = field(init=False)
     best_bound: float = field(init=False)
     guess: np.ndarray | None = None
+    so_far: str = ""
 
     def __post_init__(self) -> None:
         p = self.problem
@@ -302,7 +303,8 @@ class _Task:
         for turn in range(ROUNDS):
             drawn = self._draw(centre, width, extra, MORE * wanted + FEW, leave_sure=leave_sure)
             result = self._flow(drawn, centre, slack, allowance, turn)
-            found = np.concatenate([result.prices, centre[self.fixed :]])
+            # an item that nobody takes may have any price up to where somebody would: without a minimum it has none
+            found = self.bounded.sensible(np.concatenate([result.prices, centre[self.fixed :]]))
             self.bound(found)
             solution = self._solution(found, result.cap_price, drawn, result.chosen)
             short = int(result.short.sum())
@@ -313,6 +315,7 @@ class _Task:
             if short == 0 and gap > self.gap:  # the prices before the repair may tell more
                 self.bound(centre)
                 gap = self._gap(solution)
+            self.so_far = f"at most {100 * gap:.2g} % from the best so far" if not short else f"{short:,} short so far"
             log.info("repair %d: %d candidates, short %d, gap %.2g", turn, len(drawn.pairs.item), short, gap)
             complete = len(drawn.pairs.item) + len(drawn.sure_item) == everything
             if (
@@ -328,7 +331,9 @@ class _Task:
                 wanted = np.where(result.short[: self.tree.items] > 0, FURTHER * wanted + FEW, wanted)
                 extra[result.clash[: self.tree.items]] = width * 4**turn
             elif not short and near.epsilon > 0.0 and coolings < COOLINGS:
-                near, coolings = colder(self.scores, self.contacts, bounded, near, self.gap), coolings + 1
+                heed = partial(self._repairing, turn, None)
+                near = colder(self.scores, self.contacts, bounded, near, self.gap, heed)
+                coolings += 1
                 centre, slack, self.guess = near.prices, near.epsilon, near.guess
             else:
                 width, slack, allowance = width * 5, slack / 8, allowance / 8
@@ -345,6 +350,7 @@ class _Task:
         found[:n] = centred(
             drawn, prices[:n], self.bounded.boost(prices - own), contacts,
             np.bincount(drawn.pairs.item[result.chosen], minlength=n), width, self.seed,
+            partial(self.callback, Progress(f"settling the prices: {self.so_far}", 0.98, 1.0)),
         )  # fmt: skip
         before = self.best_bound
         return found if self.bound(found) <= before * (1 + self.gap) else prices
@@ -449,11 +455,12 @@ class _Task:
         evaluate(rows)
         return state["prices"]
 
-    def _repairing(self, turn: int, missing: int) -> None:
-        text = (
-            f"keeping every promise exactly: {missing:,} places to go" if missing else "keeping every promise exactly"
-        )
-        self.callback(Progress(text, 0.6 + 0.4 * turn / ROUNDS, 1.0))
+    def _repairing(self, turn: int, missing: int | None) -> None:
+        """Say how many places still have to be found (None: prices are sought once more) and what there is so far."""
+        to_go = "" if not missing else f"{missing:,} places to go"
+        doing = "keeping every promise exactly" if missing is not None else "finding finer prices"
+        said = ", ".join(s for s in (to_go, self.so_far) if s)
+        self.callback(Progress(f"{doing}: {said}" if said else doing, 0.6 + 0.4 * turn / ROUNDS, 1.0))
 
     def bound(self, prices: np.ndarray) -> float:
         """D over all pairs; remembered if it is the least one seen. Below 0 it proves that the promises clash."""

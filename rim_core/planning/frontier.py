@@ -137,7 +137,8 @@ class _Matcher:
         """The figures of one minimum exposure."""
         constraints = Constraints(capacity=self.capacity, min_exposure=share or None)
         if self.mode == "offline greedy":
-            return self._figures(share, greedy_match(self.test, constraints, seed=self.seed), None)
+            heed = partial(self.callback, Progress("greedy matching", 0.0, 1.0))
+            return self._figures(share, greedy_match(self.test, constraints, seed=self.seed, heed=heed), None)
         planner = DualPlanner(constraints, seed=self.seed, gap=GAP)
         plan = planner.fit(self.planned, warm_start=self.last, callback=self.callback)
         self.last = plan

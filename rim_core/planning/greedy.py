@@ -11,16 +11,18 @@ from numba import njit
 from rim_core.assignment import Assignment, assignment_matrix
 from rim_core.errors import ConstraintError
 from rim_core.planning.problem import resolve
+from rim_core.progress import unheeded
 from rim_core.scores import BLOCK_ENTRIES
 
 if TYPE_CHECKING:
     from rim_core.planning.constraints import Constraints
+    from rim_core.progress import Heed
     from rim_core.scores import Scores
 
 SAMPLED_STATES = 256
 
 
-def greedy_match(scores: Scores, constraints: Constraints, *, seed: int = 0) -> Assignment:
+def greedy_match(scores: Scores, constraints: Constraints, *, seed: int = 0, heed: Heed = unheeded) -> Assignment:
     """Take pairs in the order of their scores, first for the minimum promises, then for the places left.
 
     The baseline of Section 5.2: it keeps a minimum promise as long as the item still finds an open state,
@@ -32,6 +34,8 @@ def greedy_match(scores: Scores, constraints: Constraints, *, seed: int = 0) -> 
     constraints : Constraints
     seed : int
         Order of equal scores.
+    heed : callable
+        Asked before every block of every layer; what it raises ends the work.
 
     Raises
     ------
@@ -47,7 +51,7 @@ def greedy_match(scores: Scores, constraints: Constraints, *, seed: int = 0) -> 
     problem = resolve(scores, constraints)
     if problem.rows or problem.contacts.capped:
         raise ConstraintError("Greedy matching knows no groups, totals, budgets or caps per user: use DualPlanner.")
-    matching = _Matching(problem.scores, problem.contacts.capacity.copy(), seed)
+    matching = _Matching(problem.scores, problem.contacts.capacity.copy(), seed, heed)
     matching.fill(problem.minimum.copy(), floor=-1.0)
     matching.fill(problem.maximum - matching.exposure, floor=0.0)
     rows, columns = matching.pairs()
@@ -59,8 +63,8 @@ def greedy_match(scores: Scores, constraints: Constraints, *, seed: int = 0) -> 
 class _Matching:
     """Pairs taken so far and the places that are left."""
 
-    def __init__(self, scores: Scores, places: np.ndarray, seed: int) -> None:
-        self.scores, self.places = scores, places
+    def __init__(self, scores: Scores, places: np.ndarray, seed: int, heed: Heed) -> None:
+        self.scores, self.places, self.heed = scores, places, heed
         self.taken: list[np.ndarray] = [np.empty(0, np.int64)]
         self.exposure = np.zeros(scores.shape[1], np.int64)
         self.rng = np.random.default_rng(seed)
@@ -115,6 +119,7 @@ class _Matching:
         known = np.sort(np.concatenate(self.taken))
         rows, columns, values = [], [], []
         for start, stop, z in self.scores.blocks():
+            self.heed()
             open_here = torch.from_numpy(self.places[start:stop] > 0).to(z.device)[:, None]
             wanted = open_here & torch.from_numpy(quota > 0).to(z.device)[None, :] & (z > -torch.inf)
             wanted &= (z >= bottom) & (z > floor) & (z < top)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import math
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,12 +17,12 @@ import torch
 
 from rim_core.planning.passes import AT_ONCE, alone, draw
 from rim_core.planning.smoothing import Bounded, SmoothedDual
-from rim_core.progress import Progress
+from rim_core.progress import Progress, unheeded
 
 if TYPE_CHECKING:
     from rim_core.planning.candidates import Contacts
     from rim_core.planning.smoothing import Point
-    from rim_core.progress import Callback
+    from rim_core.progress import Callback, Heed
     from rim_core.scores import Scores
 
 log = logging.getLogger(__name__)
@@ -100,23 +101,31 @@ class Level:
         return cls(scores.take(rows), contacts.take(rows), bounded.scaled(len(rows) / m), rows)
 
     def settle(
-        self, prices: np.ndarray, epsilon: float, tolerance: float, gap: float, *, first: bool = False
+        self,
+        prices: np.ndarray,
+        epsilon: float,
+        tolerance: float,
+        gap: float,
+        *,
+        first: bool = False,
+        heed: Heed = unheeded,
     ) -> tuple[np.ndarray, float, float]:
         """Minimise the smoothed dual at one temperature: (prices, share of the promises still missed, F).
 
         Candidates are drawn anew as long as promises are missed by more than ``tolerance`` and F moves by a part of
-        ``gap``.
+        ``gap``. ``heed`` is asked all along and may raise.
         """
         width = np.inf if first else WIDTH * epsilon
         missed = value = np.inf
         for _ in range(REDRAWS):
             before = value
+            heed()
             drawn = draw(
                 self.scores, self.bounded.boost(prices), width, self.contacts.capacity,
                 guess=self.guess, leave_sure=not (first or self.contacts.capped),
             )  # fmt: skip
             dual = SmoothedDual(drawn, self.contacts, self.bounded, epsilon)
-            point = dual.minimise(dual.at(prices, drawn.threshold), tolerance=tolerance / 2, reach=width)
+            point = dual.minimise(dual.at(prices, drawn.threshold), tolerance=tolerance / 2, reach=width, heed=heed)
             prices, missed, value = point.prices, dual.missed(point), point.value
             self.guess, self.exposure = point.user_price, point.exposure
             log.info("ε %.3g: %d candidates, F %.8g, missed %.4f", epsilon, len(drawn.pairs.item), point.value, missed)
@@ -231,19 +240,20 @@ def newton_prices(
     far = start is None or start.moved > MOVED_FAR
     hottest = epsilon = level * (HOTTEST if start is None else WARMEST if far else max(WARM, MOVED * start.moved))
     coldest *= level
-    before, settled = np.inf, None
+    before, settled, stage = np.inf, None, "finding prices"
     while True:
         share = np.log(hottest / epsilon) / np.log(hottest / coldest)
-        callback(Progress("finding prices", 0.1 + 0.5 * float(np.clip(share, 0, 1)), 1.0))
+        heed = partial(callback, Progress(stage, 0.1 + 0.5 * float(np.clip(share, 0, 1)), 1.0))
         at = next(one for one, until in levels if epsilon > until * level)
         first = epsilon == hottest
         tolerance = SETTLED if epsilon > LAST * level else SETTLED_LAST
-        prices, missed, value = at.settle(prices, epsilon, tolerance, gap, first=first and far)
+        prices, missed, value = at.settle(prices, epsilon, tolerance, gap, first=first and far, heed=heed)
         if value < 0.0:  # no assignment is worth so little: these states cannot keep the promises
             if at is everything:
                 return NearPrices(prices, level, epsilon, everything.guess)
             prices = at.give_up(prices)
             continue
+        stage = f"finding prices: promises missed by {100 * missed:.1f} %"
         if first and missed > UNSETTLED and epsilon < REHEATING_ENDS * level:  # the prices are far from here
             hottest = epsilon = REHEATING * epsilon
             continue
@@ -258,13 +268,15 @@ def newton_prices(
         epsilon = max(epsilon * COOLING, coldest * 0.99)
 
 
-def colder(scores: Scores, contacts: Contacts, bounded: Bounded, near: NearPrices, gap: float) -> NearPrices:
+def colder(
+    scores: Scores, contacts: Contacts, bounded: Bounded, near: NearPrices, gap: float, heed: Heed = unheeded
+) -> NearPrices:
     """The same prices at a lower temperature, as far below as the next one would have been and once more."""
     everything = Level(scores, contacts, bounded, guess=near.guess)
     prices, epsilon = near.prices, near.epsilon
     for _ in range(2):
         epsilon *= COOLING
-        prices, _, _ = everything.settle(prices, epsilon, SETTLED_LAST, gap)
+        prices, _, _ = everything.settle(prices, epsilon, SETTLED_LAST, gap, heed=heed)
     return NearPrices(prices, near.level, epsilon, everything.guess)
 
 

@@ -11,10 +11,12 @@ import torch
 from rim_core.assignment import Assignment, assignment_matrix
 from rim_core.evaluation.ranking import seeded_order, top_of_rows
 from rim_core.planning.problem import resolve
+from rim_core.progress import unheeded
 
 if TYPE_CHECKING:
     from rim_core.planning.constraints import Constraints
     from rim_core.planning.problem import Problem
+    from rim_core.progress import Heed
     from rim_core.scores import Scores
 
 
@@ -26,6 +28,7 @@ def online_match(
     seed: int = 0,
     cap_prices: pd.Series | None = None,
     planned: bool = False,
+    heed: Heed = unheeded,
 ) -> Assignment:
     """Give every state its K best items by λ − v, none of them below 0; O(m·n) time in blocks.
 
@@ -40,6 +43,8 @@ def online_match(
         counted: earlier states come first.
     planned : bool
         Whether these are the states that were planned: rows given as numbers are meant then.
+    heed : callable
+        Asked before every block; what it raises ends the work.
     """
     m, n = scores.shape
     problem = resolve(scores, constraints, planned=planned)
@@ -49,6 +54,7 @@ def online_match(
     own = _cap_price(scores, cap_prices)
     capacity = problem.contacts.capacity
     for start, stop, z in problem.scores.blocks():
+        heed()
         z -= prices.to(z)
         if own is not None:
             z -= torch.from_numpy(own[start:stop, None]).to(z)

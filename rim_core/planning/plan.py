@@ -14,6 +14,7 @@ from rim_core.planning.confidence import LEVEL, delivery_intervals
 from rim_core.planning.explain import ItemStory, explain_item, explain_state
 from rim_core.planning.online import online_match
 from rim_core.planning.preview import Preview, Previewer
+from rim_core.progress import unheeded
 
 if TYPE_CHECKING:
     from rim_core.assignment import Assignment
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from rim_core.planning.constraints import Bounds, Constraints
     from rim_core.planning.passes import Unpromised
     from rim_core.planning.problem import Problem
+    from rim_core.progress import Heed
     from rim_core.scores import Scores
 
 
@@ -98,13 +100,15 @@ class Plan:
     unpromised: Unpromised = field(kw_only=True, repr=False)
     margin: Margin | None = field(default=None, kw_only=True)
 
-    def assign(self, scores: Scores) -> Assignment:
+    def assign(self, scores: Scores, *, heed: Heed = unheeded) -> Assignment:
         """Decide for other user-states by the online rule TopK⁺(λ − v), one state at a time.
 
         Parameters
         ----------
         scores : Scores (m′, n)
             Any states over the same items.
+        heed : callable
+            Asked before every block of states; what it raises ends the work.
 
         Raises
         ------
@@ -115,19 +119,20 @@ class Plan:
             raise ScoreError("These scores are about other items than the plan: score the same split's items.")
         return online_match(
             scores, self.item_prices, self.constraints, seed=self.seed, cap_prices=self.user_prices,
-            planned=scores is self.problem.given,
+            planned=scores is self.problem.given, heed=heed,
         )  # fmt: skip
 
     @cached_property
     def _previewer(self) -> Previewer:
         return Previewer(self)
 
-    def preview(self, constraints: Constraints) -> Preview:
+    def preview(self, constraints: Constraints, *, heed: Heed = unheeded) -> Preview:
         """What other promises would come to, about, in well under a second; plan them to be sure.
 
-        The first call prepares a sample of the states; the following ones take a few Newton steps on it.
+        The first call prepares a sample of the states; the following ones take a few Newton steps on it. ``heed`` is
+        asked all along; what it raises ends the work.
         """
-        return self._previewer.preview(constraints)
+        return self._previewer.preview(constraints, heed)
 
     def explain_item(self, item: str | int, *, top: int = 10) -> ItemStory:
         """What an item's promise costs, and who gave way to it (:func:`~rim_core.planning.explain.explain_item`)."""

@@ -9,7 +9,6 @@ figures of the plan, so that what smoothing adds cancels; items that a promise b
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,12 +19,14 @@ from rim_core.planning.newton import Level, typical_price
 from rim_core.planning.passes import draw
 from rim_core.planning.problem import resolve
 from rim_core.planning.smoothing import Bounded, Point, SmoothedDual
+from rim_core.progress import unheeded
 
 if TYPE_CHECKING:
     from rim_core.planning.constraints import Constraints
     from rim_core.planning.passes import Drawn
     from rim_core.planning.plan import Plan
     from rim_core.planning.problem import Problem
+    from rim_core.progress import Heed
 
 PAIRS = 60_000_000
 """Most pairs looked at for candidates; a sample of the user-states is taken where there are more."""
@@ -91,23 +92,24 @@ class Previewer:
         p = plan.problem
         self.bounded = Bounded.of(p.lower, p.upper, p.weights)
         self.typical = typical_price(p.scores, p.contacts, self.bounded, plan.seed)
+        self.bases: dict[Sight, Base] = {}
 
-    @cached_property
-    def close(self) -> Base:
-        """For small moves of what is promised."""
-        return Base(self.plan, CLOSE, self.typical)
+    def base(self, sight: Sight, heed: Heed) -> Base:
+        """Where moves start: close ones of what is promised, or any from afar."""
+        if sight not in self.bases:
+            self.bases[sight] = Base(self.plan, sight, self.typical, heed)
+        return self.bases[sight]
 
-    @cached_property
-    def afar(self) -> Base:
-        """For everything else."""
-        return Base(self.plan, FROM_AFAR, self.typical)
+    def preview(self, constraints: Constraints, heed: Heed = unheeded) -> Preview:
+        """The promises of ``constraints`` on the planned states, starting from the plan's prices.
 
-    def preview(self, constraints: Constraints) -> Preview:
-        """The promises of ``constraints`` on the planned states, starting from the plan's prices."""
+        ``heed`` is asked before every step and may raise.
+        """
+        heed()
         plan = self.plan
         planned, problem = plan.problem, resolve(plan.problem.given, constraints)
-        base = self.close if problem.moved_from(planned) <= FAR else self.afar
-        point, worth = base.move(problem)
+        base = self.base(CLOSE if problem.moved_from(planned) <= FAR else FROM_AFAR, heed)
+        point, worth = base.move(problem, heed)
         n, m = len(problem.minimum), planned.scores.shape[0]
         forced = np.bincount(problem.forced_columns, minlength=n)
         lower, upper = problem.lower[:n], problem.upper[:n]
@@ -138,7 +140,7 @@ class Base:
         Σ λπ there.
     """
 
-    def __init__(self, plan: Plan, sight: Sight, typical: float) -> None:
+    def __init__(self, plan: Plan, sight: Sight, typical: float, heed: Heed) -> None:
         self.plan, problem = plan, plan.problem
         m, n = problem.scores.shape
         self.epsilon = sight.epsilon * typical if typical > 0 else 1e-12
@@ -148,20 +150,22 @@ class Base:
         prices = level.bounded.sensible(plan.prices)
         self.drawn = self._draw(level, prices)
         near = len(self.drawn.pairs.item)
+        heed()
         if near > sight.candidates:
             self.pairs = int(min(PAIRS, m * n) * sight.candidates / near)
             level = self._level(problem)
             self.drawn = self._draw(level, prices)
         self.share = len(level.contacts.capacity) / m
         self.bounded, dual = level.bounded, self._dual(level, self.drawn)
-        self.point = dual.minimise(dual.at(prices, self.drawn.threshold), SETTLED, self.width)
+        self.point = dual.minimise(dual.at(prices, self.drawn.threshold), SETTLED, self.width, heed=heed)
         self.worth, self.hessian = dual.worth(self.point), Hessian(dual, self.point)
 
-    def move(self, problem: Problem) -> tuple[Point, float]:
+    def move(self, problem: Problem, heed: Heed) -> tuple[Point, float]:
         """The minimum for another problem, about, and Σ λπ there."""
         planned, level = self.plan.problem, self._level(problem)
         start, same = level.bounded.sensible(self._start(problem)), problem.same_states(planned)
         drawn = self.drawn if same else self._draw(level, start)
+        heed()
         dual = self._dual(level, drawn)
         if same and np.array_equal(problem.weights, planned.weights) and np.array_equal(start, self.point.prices):
             # the same point of a function that differs in what is promised only
@@ -169,7 +173,7 @@ class Base:
             point, hessian = replace(self.point, value=value), self.hessian
         else:
             point, hessian = dual.at(start, drawn.threshold), None
-        point = dual.minimise(point, TOLERANCE, self.width, STEPS, hessian)
+        point = dual.minimise(point, TOLERANCE, self.width, STEPS, hessian, heed)
         return point, dual.worth(point)
 
     def _start(self, problem: Problem) -> np.ndarray:

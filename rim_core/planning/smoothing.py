@@ -27,10 +27,12 @@ from numba import njit
 from scipy import sparse
 
 from rim_core.planning.hessian import Hessian
+from rim_core.progress import unheeded
 
 if TYPE_CHECKING:
     from rim_core.planning.candidates import Contacts
     from rim_core.planning.passes import Drawn
+    from rim_core.progress import Heed
 
 REACH = 3.0
 """|λ + e − u| / ε from which π is 0 or 1."""
@@ -205,16 +207,24 @@ class SmoothedDual:
         return max(items, float(rows.max(initial=0.0)))
 
     def minimise(
-        self, start: Point, tolerance: float, reach: float, steps: int = 15, hessian: Hessian | None = None
+        self,
+        start: Point,
+        tolerance: float,
+        reach: float,
+        steps: int = 15,
+        hessian: Hessian | None = None,
+        heed: Heed = unheeded,
     ) -> Point:
         """Projected Newton steps until the promises are met to ``tolerance``; no price moves further than ``reach``.
 
         The candidates were drawn around ``start``: further away, but for a common move of all prices, they would no
-        longer be the contested pairs. ``hessian`` is the one at ``start``, where it is known. Below 0 the search ends:
-        no assignment is worth so little, so (these candidates) cannot keep the promises and F falls without end.
+        longer be the contested pairs. ``hessian`` is the one at ``start``, where it is known; ``heed`` is asked before
+        every step and may raise. Below 0 the search ends: no assignment is worth so little, so (these candidates)
+        cannot keep the promises and F falls without end.
         """
         point, short = start, 0
         for _ in range(steps):
+            heed()
             gradient = self.gradient(point)
             if self.missed(point) <= tolerance or short == 2 or point.value < 0.0:
                 break

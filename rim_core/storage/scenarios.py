@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -54,6 +56,8 @@ class ScenarioStore(Store):
 
         Parameters
         ----------
+        name : str
+            Where another plan of the dataset has it already, a number is put behind it (:meth:`free_name`).
         promises : DataFrame
             ``Plan.promises`` and, where they are known, the other :data:`ITEM_COLUMNS`; one row an item in play, in
             column order.
@@ -62,7 +66,7 @@ class ScenarioStore(Store):
         """
         from rim_core.models.artifacts import package_version
 
-        identity = new_id("plan")
+        identity, name = new_id("plan"), self.free_name(name, dataset.name)
         values = [identity, name, dataset.id, to_json(split), model_id, method, to_json(constraints), seed, note]
         values += [to_json(certificate), to_json(metrics or {}), package_version(), False, now(), now()]
         items = promises.reindex(columns=list(ITEM_COLUMNS)).astype({"item_id": object})
@@ -144,6 +148,17 @@ class ScenarioStore(Store):
             raise NotFoundError(f"Several plans are called {id!r}: {', '.join(s.id for s in found)}. Give the id.")
         raise NotFoundError(f"There is no plan {id!r} here: see `rim plan --list`, or make one with `rim plan`.")
 
+    def free_name(self, name: str, dataset: str, id: str | None = None) -> str:
+        """A name that no plan of the dataset has, archived or not: "spring", then "spring (2)", then "spring (3)".
+
+        ``id`` is the plan that it is for, where there is one: its own name is free.
+        """
+        taken = {s.name for s in self.scenarios(dataset, archived=True) if s.id != id}
+        if name not in taken:
+            return name
+        stem = re.sub(r" \(\d+\)$", "", name)
+        return next(free for i in count(2) if (free := f"{stem} ({i})") not in taken)
+
     def scenario_items(self, id: str) -> pd.DataFrame:
         """The :data:`ITEM_COLUMNS` of a scenario's items, in column order; NaN where something was not kept."""
         columns = ", ".join(ITEM_COLUMNS)
@@ -171,8 +186,13 @@ class ScenarioStore(Store):
     def update_scenario(
         self, id: str, *, name: str | None = None, note: str | None = None, archived: bool | None = None
     ) -> Scenario:
-        """Rename, annotate or archive a scenario; what was computed never changes."""
+        """Rename, annotate or archive a scenario; what was computed never changes.
+
+        A name that another plan of the dataset has gets a number behind it (:meth:`free_name`).
+        """
         scenario = self.scenario(id)
+        if name is not None:
+            name = self.free_name(name, scenario.dataset, scenario.id)
         with self.transaction() as cursor:
             cursor.execute(
                 "UPDATE scenarios SET name = ?, note = ?, archived = ?, updated_at = ? WHERE id = ?",

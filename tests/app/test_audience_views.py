@@ -20,7 +20,9 @@ from streamlit.testing.v1 import AppTest
 from app import services
 from rim_core import walk
 from rim_core.audiences import held_out
+from rim_core.errors import Cancelled
 from rim_core.planning.online import online_match
+from rim_core.progress import Progress
 from rim_core.storage import Scenario
 from rim_core.storage.scenarios import MEASURED
 
@@ -146,8 +148,27 @@ def test_a_delivery_that_is_stopped_keeps_nothing(
     assert "Not delivered yet" in words(app)
 
 
+def test_a_delivery_is_asked_whether_to_go_on_between_blocks_of_user_states(
+    undelivered: Scenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rim_core.scores.BLOCK_ENTRIES", 300)
+    for stage in ("delivering to the test window", "comparing with a plan without promises"):
+        if stage.startswith("comparing"):
+            monkeypatch.setattr(walk, "lacks_figures", lambda *_: True)
+        asked: list[str] = []
+
+        def stop(progress: Progress, stage: str = stage, asked: list[str] = asked) -> None:
+            asked.append(progress.stage)
+            if asked.count(stage) == 3:
+                raise Cancelled("The user asked to stop.")
+
+        with pytest.raises(Cancelled):
+            walk.deliver_again(services.workspace(), undelivered, callback=stop)
+        assert services.workspace().scenario(undelivered.id) == undelivered
+
+
 def test_start_leads_to_the_plan_that_was_not_delivered(undelivered: Scenario, app: AppTest) -> None:
-    services.clone(undelivered.id, "Another")
+    services.clone(undelivered.id)
     (first, second) = [a for a in services.attention() if a.kind == "plan"]
     assert {first.query["scenario"], second.query["scenario"]} > {undelivered.id}
     assert "not yet delivered" in first.text

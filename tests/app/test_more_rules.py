@@ -100,14 +100,18 @@ def test_rows_are_read_with_titles_headers_in_any_order_and_without() -> None:
 
 
 def test_rows_that_mean_nothing_are_named_with_the_reason_and_the_others_taken() -> None:
-    text = "item,start,end,value,cost\nt,soon,,,\nwine,,,1,\nc,,,lots,\nm,,,-1,\nm,,,,0.5"
+    text = "item,start,end,value,cost\nt,soon,,,\nwine,,,1,\nc,,,lots,\nm,,,-1,\nm,,,NaN,\nm,,,1e999,\nm,,,,0.5"
     read = written.item_rules_from_text(text, CATALOGUE)
     assert read.items == (ItemRule("m", cost=0.5),)
-    assert [p.split(":")[0] for p in read.problems] == ["Row 2, t", "Row 3", "Row 4, c", "Row 5, m"]
+    assert [(p.row, p.cell) for p in read.problems] == [
+        (2, "soon"), (3, "wine"), (4, "lots"), (5, "-1"), (6, "NaN"), (7, "1e999"),
+    ]  # fmt: skip
+    assert "no number" in read.problems[4].cause
+    assert read.left.splitlines() == text.splitlines()[:7]
     read = written.pair_rules_from_text("user,item,rule\nu,t,sometimes\n,t,never", CATALOGUE, "forbidden")
     assert not read.pairs
-    assert "sometimes" in read.problems[0]
-    assert "no user" in read.problems[1]
+    assert "sometimes" in str(read.problems[0])
+    assert "No user" in read.problems[1].cause
     assert written.item_rules_from_text(" \n", CATALOGUE).problems
 
 
@@ -146,7 +150,7 @@ def test_cells_edited_rows_added_and_rows_begun_are_read() -> None:
         ItemRule("gone", cost=1.0),
         ItemRule("m", cost=0.5),
     )
-    assert read.problems == ("Row 5: there is no item wine among the items of this model.",)
+    assert [(p.row, p.cell) for p in read.problems] == [(5, "wine")]
     table = services.pair_table((PairRule("forbidden", "u1", "c"),), CATALOGUE)
     table.loc[0, "rule"] = "always"
     table.loc[1] = {"rule": "never", "user": "u2", "item": "tea", "title": None}
@@ -233,8 +237,9 @@ def test_rules_are_set_saved_opened_undone_and_compared(shop: Path, app: AppTest
     app.number_input(key="rules-per-user").set_value(2).run()
     app.text_area(key="rules-items-text").set_value(f"item,value\n{rare},3\nwine,2").run()
     app.button(key="rules-items-take").click().run()
-    assert "no item wine" in words(app)
-    app.run()
+    assert "1 row taken in; 1 row left out" in words(app)
+    assert app.text_area(key="rules-items-text").value == "item,value\nwine,2"
+    assert any("no item wine" in d.value.to_csv() for d in app.dataframe)
     planned(app, until)
     shown = next(e for e in app.expander if e.label.startswith("More rules"))
     assert "≤ 2 a user" in shown.label

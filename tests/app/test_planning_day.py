@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,8 @@ from streamlit.testing.v1 import AppTest
 
 from app import services
 from app.services import planning
-from app.services.requests import PlanRequest, Promise, constraints
+from app.services.requests import PlanRequest, PlanSize, Promise, constraints
+from app.tasks import Report
 from rim_core import walk
 from rim_core.errors import ConstraintError
 from rim_core.planning import Constraints, DualPlanner
@@ -108,9 +111,40 @@ def test_rows_pasted_from_a_spreadsheet_become_promises(text: str) -> None:
 def test_rows_that_mean_nothing_are_named_and_the_others_taken() -> None:
     read = services.promises_from_text("c\t2\nwine\t3\nt\tlots\nm\t101\nm\t5\t2", CATALOGUE)
     assert read.promises == (Promise("c", "", 0.02),)
-    assert len(read.problems) == 4
-    assert "no item wine" in read.problems[0]
-    assert "lots" in read.problems[1]
+    assert [(p.row, p.cell) for p in read.problems] == [(2, "wine"), (3, "lots"), (4, "101"), (5, "5 % and 2 %")]
+    assert "no item wine" in read.problems[0].cause
+    assert read.left == "wine\t3\nt\tlots\nm\t101\nm\t5\t2"
+
+
+@pytest.mark.parametrize(
+    ("row", "cell"),
+    [
+        ("=SUM(A1)\t-1", "-1"),
+        ("t\t1e9", "1e9"),
+        ("t\tinf", "inf"),
+        ("t\t=1+1", "=1+1"),
+        ("t\tNaN", "t"),
+        ("t", "t"),
+        ("\t2", ""),
+        ('"t\t2', '"t\t2'),
+        ("\x00\x01\ufffd", "\x00\x01\ufffd"),
+        ("colour\tred\t1\t2", "colour"),
+        ("w" * 200_000, "w" * 60 + "…"),
+    ],
+)
+def test_whatever_is_pasted_is_named_by_row_and_cell_and_spoils_no_other_row(row: str, cell: str) -> None:
+    read = services.promises_from_text(f"c\t2\n\n{row}\nm\t3", CATALOGUE)
+    assert set(read.promises) == {Promise("c", "", 0.02), Promise("m", "", 0.03)}
+    (problem,) = read.problems
+    assert problem.row == 3
+    assert problem.cell == cell.replace('"', "")
+    assert problem.cause
+    assert problem.advice
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+def test_a_file_of_a_spreadsheet_is_read_in_its_encoding(encoding: str) -> None:
+    assert services.text_of("Käse;1,5".encode(encoding)) == "Käse;1,5"
 
 
 def test_a_file_of_promises_reads_back_as_it_was_and_runs_nothing_in_a_spreadsheet() -> None:
@@ -130,6 +164,31 @@ def test_ways_out_of_clashing_promises_can_be_planned_with(model: str) -> None:
         assert result.certificate.feasible, way.label
     assert ways[0].request.min_exposure < request.min_exposure
     assert ways[1].request.capacity > 2
+
+
+def test_a_way_out_that_raises_k_beyond_a_hundred_fits_on_the_slider() -> None:
+    many, few = PlanSize(2_000, 60_000), PlanSize(2_000, 30)
+    assert [many.capacity_end(k) for k in (0, 40, 703)] == [100, 100, 703]
+    assert [few.capacity_end(k) for k in (0, 703)] == [30, 30]
+    assert many.said_exposure(10) == 0.0
+
+
+def test_a_way_out_leaves_places_free_and_says_what_the_largest_promise_would_take(model: str) -> None:
+    size = services.plan_size(model)
+    for capacity in (1, 2, 5):
+        request = PlanRequest(model, capacity, min(1.0, 1.5 * size.fitting_exposure(capacity)))
+        lower, higher = services.relaxations(request)
+        for way in (lower, higher):
+            taken = services.promised_places(way.request) / (size.states * way.request.capacity)
+            assert 0.5 < taken <= 0.951, way.label
+        most = size.said_exposure(capacity)
+        assert f"{100 * most:.6g} % is the most there is room for" in lower.note
+        taken = services.promised_places(replace(request, min_exposure=most)) / (size.states * capacity)
+        assert 0.9 < taken <= 1.0
+        assert lower.label == f"Lower β to {100 * lower.request.min_exposure:.6g} %"
+    first = str(services.catalogue_of(model).index[0])
+    lower = services.relaxations(PlanRequest(model, 1, 0.5, promises=(Promise(first, minimum=0.6),)))[0]
+    assert services.promised_places(lower.request) <= 0.951 * size.states
 
 
 def test_a_promise_of_one_item_is_kept_and_its_price_and_losers_are_told(model: str) -> None:
@@ -208,6 +267,65 @@ def test_undo_and_redo_step_through_what_was_promised(shop: Path, app: AppTest, 
     app.button(key="plan-redo").click().run()
     assert (app.slider(key="plan-capacity").value, app.slider(key="plan-least").value) == (4, 3.0)
     assert app.button(key="plan-redo").disabled
+
+
+def test_a_plan_that_is_cancelled_stops_and_the_page_says_what_happened_above_the_plan_before(
+    shop: Path, app: AppTest, until: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned(go(app, PLAN), until)
+    before = app.slider(key="plan-capacity").value
+    make, ended = planning._make_plan, threading.Event()
+
+    def endless(request: PlanRequest, report: Report, after: services.PlanResult | None) -> services.PlanResult:
+        try:
+            while True:
+                report("keeping every promise exactly: 12 places to go", 0.5)
+                time.sleep(0.01)
+        finally:
+            ended.set()
+
+    monkeypatch.setattr(planning, "_make_plan", endless)
+    app.slider(key="plan-capacity").set_value(3).run()
+    assert "Until then, the plan before" in words(app)
+    next(b for b in app.button if b.label == "Cancel").click().run()
+    assert ended.wait(1.0)
+    assert "Cancelled after" in words(app)
+    assert f"Below stands the plan before: K {before}" in words(app)
+    assert any("Certificate" in t.label for t in app.tabs)
+    assert not any(b.key == "plan-save-go" for b in app.button)  # what is shown is not what is promised now
+    app.run()
+    assert "Cancelled after" in words(app)
+    monkeypatch.setattr(planning, "_make_plan", make)
+    app.button(key="plan-take-up").click().run()
+    planned(app, until)
+    assert "Cancelled after" not in words(app)
+    assert app.slider(key="plan-capacity").value == 3
+
+    monkeypatch.setattr(planning, "_make_plan", endless)
+    app.slider(key="plan-capacity").set_value(4).run()
+    next(b for b in app.button if b.label == "Cancel").click().run()
+    app.button(key="plan-go-back").click().run()
+    assert app.slider(key="plan-capacity").value == 3
+    assert "Cancelled after" not in words(app)
+
+
+def test_one_bad_row_among_good_ones_the_page_is_of_what_is_in_force_and_says_what_was_left_out(
+    shop: Path, app: AppTest, until: Callable
+) -> None:
+    planned(go(app, PLAN), until)
+    items = services.catalogue_of(app.selectbox(key="plan-model").value).index
+    app.text_area(key="own-text").set_value(f"{items[0]}\t2\nwine\t3\n{items[1]}\t4").run()
+    app.button(key="own-take").click().run()
+    assert any("groups (2)" in e.label for e in app.expander)
+    assert not app.button(key="own-clear").disabled
+    assert "2 rows taken in; 1 row left out" in words(app)
+    (said,) = [d.value for d in app.dataframe if "why" in d.value]
+    assert said.loc[0, ["row", "cell"]].tolist() == [2, "wine"]
+    assert app.text_area(key="own-text").value == "wine\t3"
+    app.run()
+    assert "left out" in words(app)
+    app.button(key="own-dismiss").click().run()
+    assert "left out" not in words(app)
 
 
 def test_an_infeasible_promise_is_relaxed_with_one_click(shop: Path, app: AppTest, until: Callable) -> None:
@@ -321,7 +439,7 @@ def test_a_link_to_a_plan_that_is_not_here_says_so(shop: Path, app: AppTest) -> 
     app.query_params["scenario"] = "plan-nowhere"
     app.switch_page(PLAN).run()
     assert not app.exception
-    assert "not in this workspace" in app.error[0].value
+    assert "not in this workspace" in words(app)
 
 
 def test_saved_plans_are_set_side_by_side_renamed_cloned_and_put_away(shop: Path, app: AppTest, model: str) -> None:
@@ -390,3 +508,72 @@ def test_any_registered_model_is_offered_and_calibration_adds_up(shop: Path, app
     frame = task.result
     sums = (frame["happened"] * frame["members"]).groupby(frame["side"]).sum()
     assert sums["user"] == pytest.approx(sums["item"])
+
+
+@pytest.mark.parametrize(
+    ("page", "query", "said"),
+    [
+        (PLAN, {"dataset": "nowhere v3"}, ("the dataset nowhere v3", "Here is: shop v1")),
+        (COMPARE, {"dataset": "nowhere v3"}, ("the dataset nowhere v3", "Here is: shop v1")),
+        (PLAN, {"scenario": "plan-gone"}, ("the plan plan-gone", "Here is: Calm")),
+        (PLAN, {"plan": "nonsense"}, ("does not describe a plan",)),
+        (COMPARE, {"plans": "plan-gone,plan-lost"}, ("the plans plan-gone, plan-lost", "Here is: Calm")),
+        ("views/delivery.py", {"scenario": "plan-gone"}, ("the plan plan-gone", "Here is: Calm")),
+    ],
+)
+def test_an_address_of_what_is_not_here_is_said_until_it_is_read(
+    shop: Path, app: AppTest, model: str, page: str, query: dict[str, str], said: tuple[str, ...]
+) -> None:
+    services.save_plan(make(PlanRequest(model, 3)), "Calm")
+    app.run()
+    for key, value in query.items():
+        app.query_params[key] = value
+    app.switch_page(page).run()
+    for _ in range(2):
+        assert not app.exception
+        for part in said:
+            assert part in words(app)
+        app.run()
+    app.button(key="not-here-read").click().run()
+    assert not any(part in words(app) for part in said)
+
+
+def test_no_two_plans_of_a_dataset_have_the_same_name_and_old_ones_are_told_apart(
+    shop: Path, app: AppTest, model: str
+) -> None:
+    first, second, third = (services.save_plan(make(PlanRequest(model, k)), "Spring") for k in (2, 3, 4))
+    assert [first.name, second.name, third.name] == ["Spring", "Spring (2)", "Spring (3)"]
+    assert services.clone(second.id).name == "Spring (4)"
+    assert services.rename(third.id, "Spring").name == "Spring (3)"
+    assert services.rename(first.id, "Spring").name == "Spring"
+    # as an older version could leave them
+    with services.workspace().transaction() as cursor:
+        cursor.execute("UPDATE scenarios SET name = 'Spring' WHERE id = ?", [second.id])
+    app.run()
+    app.query_params["plans"] = f"{first.id},{second.id}"
+    app.switch_page(COMPARE).run()
+    chips = app.multiselect(key="compare-plans").format_func
+    assert {chips(first.id), chips(second.id)} == {f"Spring · {s.id[-6:]}" for s in (first, second)}
+    assert app.text_input(key=f"rename-{first.id}-Spring").value == "Spring"
+    assert len(set(services.side_by_side([first.id, second.id]).names)) == 2
+
+
+def test_a_plan_of_maximums_alone_says_what_they_hold_back_and_names_no_promise_of_nothing(
+    shop: Path, app: AppTest, until: Callable, model: str
+) -> None:
+    request = PlanRequest(model, 3, max_exposure=0.4)
+    result = make(request)
+    assert (result.items["cost"] == 0).all()
+    held = result.items[result.items["held_back"] > 0]
+    assert len(held)
+    assert (held["planned_delivered"] == held["planned_maximum"]).all()
+    kept = services.save_plan(result, "Not too much of anything")
+    assert {p["promise"].split()[1] for p in walk.dearest_promises(services.workspace(), kept.id)} == {"most"}
+    app.run()
+    app.query_params["scenario"] = kept.id
+    planned(app.switch_page(PLAN).run(), until)
+    said = words(tab(app, "Price list"))
+    assert not app.exception
+    assert f"{len(held)} item" in said
+    assert "would reach more than the promised maximum" in said
+    assert "reaches its minimum" not in said

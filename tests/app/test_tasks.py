@@ -73,3 +73,35 @@ def test_a_newer_wish_takes_the_place_of_the_one_before_and_the_clock_of_waiting
     third = board.request("third", lambda _: 3, wish="plan")
     until(lambda: third.settled)
     assert (first.state, second.result, third.result) == ("dropped", 2, 3)
+
+
+def test_what_is_waited_for_is_ones_own_work_before_or_that_of_others() -> None:
+    board, go = Tasks(workers=1), threading.Event()
+
+    def deaf(report: Report) -> None:
+        go.wait(30)
+
+    mine = board.request("mine", deaf, wish="me: plan")
+    until(lambda: mine.state == "running")
+    newer = board.request("newer", lambda _: 1, wish="me: plan")
+    others = board.request("others", lambda _: 2, wish="you: plan")
+    assert board.find("newer") is newer
+    assert newer.stage == "stopping what you asked for before"
+    assert board.find("others") is others
+    assert others.stage.startswith("waiting for other work to end (1 at work")
+    go.set()
+    until(lambda: newer.settled and others.settled)
+
+
+def test_work_that_two_wait_for_goes_on_when_one_of_them_cancels_it() -> None:
+    board = Tasks(workers=1)
+    shared = board.request("plan", endless, wish="me")
+    board.request("plan", endless, wish="you")
+    until(lambda: shared.state == "running")
+    board.leave("plan", "me")
+    assert board.find("plan") is shared
+    time.sleep(0.05)
+    assert shared.state == "running"
+    board.leave("plan", "you")
+    until(lambda: shared.state == "dropped")
+    assert board.find("plan") is None

@@ -228,7 +228,7 @@ def test_promises_beyond_the_places_are_named_with_what_would_fit(shop: Path, ap
     app.slider(key="plan-least").set_value(size.slider_end(2)).run()
     text = words(app)  # before any plan is there
     assert "ask for more places than there are" in text
-    assert f"{100 * size.fitting_exposure(2):,.2f}" in text
+    assert f"β of at most {100 * size.said_exposure(2):.6g} %" in text
     planned(app, until)
     assert "Not all promises can be kept together" in words(app)
     assert "Some promises are not kept" in words(tab(app, "Certificate"))
@@ -332,3 +332,15 @@ def test_a_workspace_in_use_names_its_owner_instead_of_a_traceback(root: Path, a
     app.run()
     assert not app.error
     assert isinstance(services.workspace(), Workspace)
+
+
+def test_a_dataset_that_is_removed_is_not_asked_for_any_more(shop: Path, app: AppTest) -> None:
+    services.workspace().add_dataset("other", "shop", options={"users": 200, "items": 20, "days": 60, "seed": 9})
+    app.run()
+    app.query_params["dataset"] = "other v1"
+    app.switch_page("views/data.py").run()
+    assert app.selectbox(key="dataset").value == "other v1"
+    app.button(key="remove-dataset").click().run()
+    assert not app.exception
+    assert app.selectbox(key="dataset").value == "shop v1"
+    assert "not in this workspace" not in words(app)

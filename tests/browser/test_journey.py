@@ -274,13 +274,14 @@ def test_rules_are_edited_in_place_and_the_edit_is_undone(page: Page, server: Se
     settled(page)
     rows = page.get_by_placeholder("COFFEE,2024-03-01")
     press_for(area.get_by_role("button", name="Paste or upload").locator("visible=true").first, rows)
-    rows.fill("item,value\ni000000,2.5")
-    rows.press("Control+Enter")
-    settled(page)
+    rows.fill("item,value\ni000000,2.5\nnothing,1")
     page.get_by_role("button", name="Take in").locator("visible=true").first.click()
     area.get_by_text("rules for 1 item").wait_for()
-    page.keyboard.press("Escape")
+    rows.wait_for(state="hidden")  # what was pasted is in force, and nothing covers what became of it
+    area.get_by_text("1 row left out").wait_for()
     settled(page)
+    area.get_by_role("button", name="Dismiss").click()
+    area.get_by_text("1 row left out").wait_for(state="detached")
     assert worth(page, tmp_path) == "2.5"
     edit(page, area, column=4, of=6, text="7")
     eventually(lambda: worth(page, tmp_path) == "7.0")

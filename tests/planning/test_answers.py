@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rim_core.errors import ConstraintError, ScoreError
+from rim_core.errors import Cancelled, ConstraintError, ScoreError
 from rim_core.planning import (
     Algorithm1,
     Budget,
@@ -65,6 +65,19 @@ def test_a_preview_knows_other_kinds_of_promises(scores: Scores, plan: Plan) -> 
     seen, certified = plan.preview(asked), DualPlanner(asked).fit(scores)
     assert seen.expected == pytest.approx(certified.certificate.objective, rel=2e-2)
     assert seen.delivered[:3].sum() == pytest.approx(certified.assignment.exposure[:3].sum(), abs=6)
+
+
+def test_a_preview_can_be_stopped_and_asked_for_again(plan: Plan) -> None:
+    asked: list[int] = []
+
+    def stop() -> None:
+        asked.append(1)
+        if len(asked) == 3:
+            raise Cancelled("The user asked to stop.")
+
+    with pytest.raises(Cancelled):
+        plan.preview(Constraints(capacity=4, min_exposure_count=12), heed=stop)
+    assert plan.preview(Constraints(capacity=4, min_exposure_count=12)).expected > 0
 
 
 # -- reasons --------------------------------------------------------------------------------

@@ -13,8 +13,10 @@ from scipy import sparse
 from rim_core.assignment import Assignment
 from rim_core.errors import Cancelled, ConstraintError, InfeasibleError, ScoreError
 from rim_core.models.base import Progress
-from rim_core.planning import Constraints, DualPlanner, Plan, linear_program
+from rim_core.planning import Constraints, DualPlanner, Plan, greedy_match, linear_program
 from rim_core.planning.dual import ALL_PAIRS
+from rim_core.planning.online import online_match
+from rim_core.planning.smoothing import SmoothedDual
 from rim_core.scores import Scores
 
 
@@ -144,6 +146,15 @@ def test_promises_that_cost_nothing_leave_prices_at_zero() -> None:
     plan = DualPlanner(slack).fit(Scores.from_dense(dense))
     assert (plan.item_prices == 0).all()
     assert plan.certificate.objective == pytest.approx(free.certificate.objective)
+
+
+def test_nothing_is_boosted_where_no_minimum_is_promised() -> None:
+    plan = DualPlanner(Constraints(capacity=8, max_exposure=0.05)).fit(medium())
+    assert plan.certificate.feasible
+    assert plan.certificate.gap <= 1e-4
+    assert (plan.assignment.exposure == 0).any()  # any price up to where somebody would take it does for such an item
+    assert (plan.item_prices >= 0).all()
+    assert (plan.item_prices > 0).any()
 
 
 @pytest.mark.parametrize("side", ["lower", "upper", "both"])
@@ -325,6 +336,42 @@ def test_planning_can_be_cancelled(instance: Callable[..., Any], after: int) -> 
     with pytest.raises(Cancelled):
         DualPlanner(given.constraints).fit(given.scores, callback=stop)
     assert len(seen) == after + 1
+
+
+def test_a_planner_is_asked_before_every_step_and_says_what_is_still_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    unasked, stages, step = [0], set(), SmoothedDual._step
+
+    def ask(progress: Progress) -> None:
+        unasked[0] = 0
+        stages.add(progress.stage)
+
+    def counted(*arguments: Any) -> Any:
+        unasked[0] += 1
+        assert unasked[0] == 1, "a step without a chance to stop before it"
+        return step(*arguments)
+
+    monkeypatch.setattr(SmoothedDual, "_step", counted)
+    DualPlanner(Constraints(capacity=5, min_exposure=0.02)).fit(medium(), callback=ask)
+    assert any("promises missed by" in stage for stage in stages)
+
+
+def test_matching_online_and_greedily_can_be_stopped_between_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    scores, constraints = medium(), Constraints(capacity=3, min_exposure=0.01)
+    monkeypatch.setattr("rim_core.scores.BLOCK_ENTRIES", scores.shape[1] * scores.shape[0] // 8)
+    for match in (
+        lambda heed: online_match(scores, np.zeros(scores.shape[1]), constraints, heed=heed),
+        lambda heed: greedy_match(scores, constraints, heed=heed),
+    ):
+        asked = [0]
+
+        def stop(asked: list[int] = asked) -> None:
+            asked[0] += 1
+            if asked[0] == 4:
+                raise Cancelled("The user asked to stop.")
+
+        with pytest.raises(Cancelled):
+            match(stop)
+        assert asked == [4]
 
 
 def test_progress_moves_from_nothing_to_everything(instance: Callable[..., Any]) -> None:

@@ -142,6 +142,9 @@ def test_a_name_that_two_plans_have_asks_for_the_id(workspace: Workspace, split:
         ).id
         for _ in range(2)
     ]  # fmt: skip
+    assert [workspace.scenario(i).name for i in ids] == ["twin", "twin (2)"]
+    with workspace.transaction() as cursor:  # as older versions let them be, and two datasets may
+        cursor.execute("UPDATE scenarios SET name = 'twin'")
     with pytest.raises(NotFoundError, match=f"{ids[1]}, {ids[0]}.*Give the id"):
         workspace.scenario("twin")
     with pytest.raises(NotFoundError, match="rim plan --list"):

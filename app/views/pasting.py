@@ -1,0 +1,103 @@
+"""Rows pasted from a spreadsheet or uploaded: taken in with one press, what was left out said at that very place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import pandas as pd
+import streamlit as st
+
+from app import services
+from app.ui import messages, tables
+from app.ui.tables import Column
+
+LONGEST = 20_000
+"""Characters of left-out rows that are put back into the field, to be corrected there."""
+MOST = 6
+"""Rows of an edited table that are complained of one by one."""
+
+
+class Read(Protocol):
+    """What a text says, and what of it was left out."""
+
+    @property
+    def taken(self) -> int: ...
+    @property
+    def problems(self) -> tuple[services.LeftOut, ...]: ...
+    @property
+    def left(self) -> str: ...
+
+
+Take = Callable[[str, bool], Read]
+"""Puts what a text says into the table, in place of what is there if the second is True."""
+
+
+def popover(key: str, caption: str, example: str, take: Take, *, before: Callable[[], None] | None = None) -> None:
+    """Where rows are pasted or a file is chosen; it closes once they are taken in. ``before`` draws on top."""
+    with st.popover("Paste or upload", icon=":material/content_paste:", key=f"{key}-paste", on_change="rerun"):
+        if before is not None:
+            before()
+        st.caption(caption)
+        st.text_area("Rows", key=f"{key}-text", height=140, placeholder=example)
+        st.file_uploader("or a CSV file", ["csv", "tsv", "txt"], key=_uploader(key), max_upload_size=16)
+        st.toggle("Replace what is in the table", key=f"{key}-replace")
+        # never disabled: what was typed is only known once the field is left, as by pressing this button
+        st.button("Take in", type="primary", key=f"{key}-take", on_click=_take_in, args=(key, take))
+
+
+def _uploader(key: str) -> str:
+    """Another one after every file: an uploader cannot be emptied."""
+    return f"{key}-file-{st.session_state.get(f'{key}-files', 0)}"
+
+
+def _take_in(key: str, take: Take) -> None:
+    """Before the page is drawn, so that the table, its header and its buttons are all of what is now in force."""
+    state = st.session_state
+    file = state.get(_uploader(key))
+    read = take(
+        services.text_of(file.getvalue()) if file is not None else state[f"{key}-text"], state[f"{key}-replace"]
+    )
+    state[f"{key}-left"] = (read.taken, read.problems)
+    state[f"{key}-text"] = read.left if len(read.left) <= LONGEST else ""
+    state[f"{key}-files"] = state.get(f"{key}-files", 0) + 1
+    state[f"{key}-paste"] = False
+    if read.taken:
+        st.toast(f"{messages.count(read.taken, 'rows')} taken in.", icon=":material/check:")
+
+
+def left_out(key: str) -> None:
+    """The rows that were left out last: which, why and what to do; until it is dismissed."""
+    taken, problems = st.session_state.get(f"{key}-left", (0, ()))
+    if not problems:
+        return
+    with st.container(border=True, key=f"{key}-left-out"):
+        text, button = st.columns([5, 1], vertical_alignment="center")
+        said = "Nothing was taken in" if not taken else f"{messages.count(taken, 'rows')} taken in"
+        where = (
+            " They stand under **Paste or upload** again, to be corrected." if st.session_state[f"{key}-text"] else ""
+        )
+        text.warning(f"**{said}; {messages.count(len(problems), 'rows')} left out.**{where}", icon=":material/warning:")
+        button.button("Dismiss", key=f"{key}-dismiss", width="stretch", on_click=_dismiss, args=(key,))
+        frame = pd.DataFrame(
+            [(p.row, p.cell, p.cause, p.advice) for p in problems], columns=["row", "cell", "why", "do"]
+        )
+        columns = {
+            "row": Column("Row", "count", "Of what was pasted or of the file; the first is 1"),
+            "cell": Column("Cell", width=130),
+            "why": Column("Why it was left out", width=300),
+            "do": Column("What to do"),
+        }
+        tables.show(frame, columns, f"{key}-left-table", rows=6)
+
+
+def _dismiss(key: str) -> None:
+    st.session_state.pop(f"{key}-left", None)
+
+
+def complaints(problems: tuple[services.LeftOut, ...]) -> None:
+    """What is wrong with rows of a table that is edited in place, under it."""
+    for problem in problems[:MOST]:
+        st.warning(messages.plain(str(problem)), icon=":material/warning:")
+    if len(problems) > MOST:
+        st.warning(f"… and {messages.count(len(problems) - MOST, 'more rows')}.", icon=":material/warning:")
