@@ -140,7 +140,8 @@ def _best(promise: Promise, others: Sequence[Promise], most: np.ndarray, minimum
 
 def _sentence(problem: Problem, clash: Sequence[Promise], best: Sequence[float]) -> str:
     parts = []
-    for promise, value in zip(clash, best, strict=True):
+    for promise, could in zip(clash, best, strict=True):
+        value = could + 0.0  # no −0
         if promise.row == -2:
             parts.append(f"the {promise.bound:,.0f} places there are (they would have to be {value:,.0f})")
         elif promise.row == -1:

@@ -108,6 +108,8 @@ def delivery_intervals(plan: Plan, states: int, *, level: float = LEVEL) -> pd.D
         item_id, promised (of those states), expected, low, high, chance (that the promise is reached). One pass over
         the scores, then O(assigned pairs).
     """
+    if states < 0 or not 0.0 < level < 1.0:
+        raise ConstraintError(f"Intervals are for 0 states or more, at a level between 0 and 1; got {states}, {level}.")
     given = plan.problem.given
     delivered = online_match(
         given, plan.item_prices, plan.constraints, seed=plan.seed, cap_prices=plan.user_prices, planned=True

@@ -90,7 +90,10 @@ def contentions(problem: Problem, minimum: np.ndarray, delivered: sparse.csr_mat
         around, allowed = _closed(problem, minimum, delivered, exposure, int(y))
         items = _irreducible(problem, minimum, around, allowed)
         told.update(around or [int(y)])
-        sentence = _together(problem, items) if len(items) else _alone(problem, minimum, exposure, int(y))
+        if len(items):
+            sentence = _together(problem, items) + _in_all(problem, minimum, around, allowed, len(items))
+        else:
+            sentence = _alone(problem, minimum, exposure, int(y))
         if sentence not in out:
             out.append(sentence)
     return tuple(out)
@@ -198,6 +201,17 @@ def _together(problem: Problem, items: np.ndarray) -> str:
         f"These minimums clash, and without any one of them the others could be kept: {'; '.join(each)}. They contend "
         f"for the same {states:,} user-states, which can take {total - missing:,} of the {total:,} promised: lower one "
         "of them, or raise the capacity there."
+    )
+
+
+def _in_all(problem: Problem, minimum: np.ndarray, items: list[int], allowed: np.ndarray, named: int) -> str:
+    """What the others around them lack as well; nothing where there are none."""
+    if len(items) == named:
+        return ""
+    missing, _ = _missing(problem, allowed, minimum[items])
+    return (
+        f" In all {len(items):,} items contend here, and {missing:,} of their {int(minimum[items].sum()):,} promised "
+        "deliveries have no room."
     )
 
 

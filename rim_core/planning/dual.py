@@ -34,6 +34,7 @@ from rim_core.planning.confidence import with_margin
 from rim_core.planning.contention import beside_forced, contentions
 from rim_core.planning.cutting import cut_down
 from rim_core.planning.feasibility import reachable
+from rim_core.planning.filling import fill
 from rim_core.planning.flow import FlowResult, exact_repair
 from rim_core.planning.newton import NearPrices, Start, colder, newton_prices
 from rim_core.planning.paper import Algorithm1
@@ -272,6 +273,9 @@ class _Task:
         best = self._repair(near, self.bounded)
         if len(self.bounded.lower) > self.fixed:
             best = self._tightened(best, near.level)
+            width = np.inf if self.small else REPAIR_WIDTH * near.epsilon
+            drawn = draw(self.scores, self.bounded.boost(best.prices), width, self.contacts.capacity)
+            best = fill(best, self.problem, self.bounded, drawn, self.seed)
         return best
 
     def priced(self, prices: np.ndarray) -> Solution:

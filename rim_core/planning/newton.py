@@ -136,12 +136,14 @@ class Level:
                 break
         return prices, missed, value
 
-    def give_up(self, prices: np.ndarray) -> np.ndarray:
+    def give_up(self, prices: np.ndarray) -> np.ndarray | None:
         """Promise no more than this sample delivered where prices ran away, and leave the items without a price.
 
-        An item that may go to few states has hardly any of them in a sample.
+        An item that may go to few states has hardly any of them in a sample. None where no price ran away.
         """
         away = (self.exposure < self.bounded.lower) & (prices >= AWAY * prices.max())
+        if not away.any():
+            return None
         lower = np.where(away, np.minimum(self.bounded.lower, self.exposure), self.bounded.lower)
         self.bounded = replace(self.bounded, lower=lower)
         out: np.ndarray = np.where(away, 0.0, prices)
@@ -251,8 +253,10 @@ def newton_prices(
         if value < 0.0:  # no assignment is worth so little: these states cannot keep the promises
             if at is everything:
                 return NearPrices(prices, level, epsilon, everything.guess)
-            prices = at.give_up(prices)
-            continue
+            given_up = at.give_up(prices)
+            if given_up is not None:
+                prices = given_up
+                continue
         stage = f"finding prices: promises missed by {100 * missed:.1f} %"
         if first and missed > UNSETTLED and epsilon < REHEATING_ENDS * level:  # the prices are far from here
             hottest = epsilon = REHEATING * epsilon
@@ -332,7 +336,7 @@ def first_prices(level: Level) -> tuple[np.ndarray, float]:
     value = np.sort(np.concatenate(places))
     rows = bounded.exposure(exposure)
     missing = int(np.maximum(lower - rows, 0.0)[:n].sum() + (np.maximum(lower - rows, 0.0)[n:] / bounded.unit).sum())
-    if missing:
+    if missing and len(value):
         typical = max(typical, float(value[min(missing, len(value)) - 1]))
     if typical == 0.0 and len(value):  # nothing binds on this sample, or only what limits several items
         typical = float(value.mean())

@@ -253,3 +253,15 @@ def test_algorithm_1_comes_near_and_says_how_near(scores: Scores, plan: Plan) ->
         DualPlanner(Constraints(max_total=3), method="paper").fit(scores)
     with pytest.raises(ConstraintError, match="no method"):
         DualPlanner(constraints, method="other")  # type: ignore[arg-type]
+
+
+def test_a_plan_without_places_answers_as_well() -> None:
+    plan = DualPlanner(Constraints(capacity=0, min_exposure=0.1)).fit(Scores.from_dense(np.ones((9, 3), np.float32)))
+    assert plan.problems
+    assert plan.preview(plan.constraints).expected == 0.0
+
+
+@pytest.mark.parametrize(("states", "level"), [(-1, 0.9), (10, 2.0), (10, 0.0)])
+def test_intervals_of_no_states_or_levels_are_refused(plan: Plan, states: int, level: float) -> None:
+    with pytest.raises(ConstraintError, match="level between 0 and 1"):
+        plan.delivery_intervals(states, level=level)

@@ -76,3 +76,11 @@ def test_a_users_cap_counts_for_all_her_states() -> None:
     plan = DualPlanner(constraints).fit(scores)
     assert not plan.certificate.feasible
     assert named(plan.problems[0]) == {0: (3, 2), 1: (2, 1)}
+
+
+def test_items_beside_the_named_ones_are_counted() -> None:
+    scores = only(30, 6, dict.fromkeys(range(3), range(5)))
+    count = np.array([4, 4, 4, 0, 0, 0])
+    (problem,) = DualPlanner(Constraints(1, min_exposure_count=count)).fit(scores).problems
+    assert len(named(problem)) == 2
+    assert "In all 3 items contend here, and 7 of their 12 promised deliveries have no room." in problem
