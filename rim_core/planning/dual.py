@@ -330,7 +330,8 @@ class _Task:
                 break
             if short == 0 and WORTHWHILE * before < gap <= ACCEPTED * self.gap:
                 break
-            before, leave_sure = gap if short == 0 else np.inf, leave_sure and not short
+            stuck = short > 0 or gap > WORTHWHILE * before  # what must give way may be among the sure pairs
+            before, leave_sure = gap if short == 0 else np.inf, leave_sure and not stuck
             if short and turn < NARROW:  # look further for those who lack something
                 wanted = np.where(result.short[: self.tree.items] > 0, FURTHER * wanted + FEW, wanted)
                 extra[result.clash[: self.tree.items]] = width * 4**turn
