@@ -303,7 +303,7 @@ class _Task:
         allowance = ALLOWED * self.gap * self.best_bound if np.isfinite(width) else 0.0
         kept: tuple[int, Solution] | None = None
         extra, wanted = np.zeros(self.tree.items), self.bounded.lower[: self.tree.items]
-        coolings, leave_sure, before = 0, True, np.inf
+        coolings, leave_sure, lacking = 0, True, (np.inf, np.inf)
         for turn in range(ROUNDS):
             drawn = self._draw(centre, width, extra, MORE * wanted + FEW, leave_sure=leave_sure)
             result = self._flow(drawn, centre, slack, allowance, turn)
@@ -328,10 +328,11 @@ class _Task:
                 or (short == 0 and (gap <= self.gap or len(centre) > self.fixed))
             ):
                 break
-            if short == 0 and WORTHWHILE * before < gap <= ACCEPTED * self.gap:
+            if short == 0 and WORTHWHILE * lacking[1] < gap <= ACCEPTED * self.gap:
                 break
-            stuck = short > 0 or gap > WORTHWHILE * before  # what must give way may be among the sure pairs
-            before, leave_sure = gap if short == 0 else np.inf, leave_sure and not stuck
+            lacking, before_that = (short, gap if short == 0 else np.inf), lacking
+            if lacking[0] > WORTHWHILE * before_that[0] or lacking[1] > WORTHWHILE * before_that[1]:
+                leave_sure = False  # no closer: what must give way may be among the sure pairs
             if short and turn < NARROW:  # look further for those who lack something
                 wanted = np.where(result.short[: self.tree.items] > 0, FURTHER * wanted + FEW, wanted)
                 extra[result.clash[: self.tree.items]] = width * 4**turn
