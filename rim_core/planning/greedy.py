@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from rim_core.progress import Heed
     from rim_core.scores import Scores
 
+LAYER, A_PLACE = 1_000_000, 8
+"""Pairs of a layer at most, or so many a place if those are more; never more than a block."""
 SAMPLED_STATES = 256
 
 
@@ -101,14 +103,15 @@ class _Matching:
         return place // n, np.argsort(self.turn)[place % n]
 
     def _layer_bottom(self, quota: np.ndarray, top: float, floor: float) -> float:
-        """A score below which the layer would hold more than a block's worth of open pairs."""
+        """A score below which the layer would hold more open pairs than are worth sorting for the places left."""
         open_states = np.flatnonzero(self.places > 0)
         sampled = np.sort(self.rng.choice(open_states, min(SAMPLED_STATES, len(open_states)), replace=False))
         z = self.scores.take(sampled).block(0, len(sampled))[:, quota > 0]
         values = z[(z > floor) & (z < top)]
         if not values.size:
             return floor
-        share = BLOCK_ENTRIES / (len(open_states) * z.shape[1]) * z.size / values.size
+        entries = min(BLOCK_ENTRIES, max(LAYER, A_PLACE * int(self.places.sum())))
+        share = entries / (len(open_states) * z.shape[1]) * z.size / values.size
         return float(np.quantile(values, 1 - share)) if share < 1 else floor
 
     def _layer(
