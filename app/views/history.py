@@ -25,7 +25,6 @@ def put(request: services.PlanRequest) -> None:
     state["plan-model"] = request.model_id
     state["plan-capacity"] = state["plan-capacity-room"] = request.capacity
     state["plan-least"] = state["plan-least-room"] = 100 * request.min_exposure
-    state["plan-least-of"] = request.model_id
     state["plan-limited"] = request.max_exposure is not None
     if request.max_exposure is not None:
         state["plan-most"] = 100 * request.max_exposure

@@ -269,6 +269,36 @@ def test_undo_and_redo_step_through_what_was_promised(shop: Path, app: AppTest, 
     assert app.button(key="plan-redo").disabled
 
 
+@pytest.mark.parametrize("least", [0.0, 5.0])
+def test_another_model_leaves_the_minimum_as_it_is(shop: Path, app: AppTest, until: Callable, least: float) -> None:
+    planned(go(app, PLAN), until)
+    app.slider(key="plan-least").set_value(least).run()
+    models = app.selectbox(key="plan-model")
+    other = next(m.id for m in services.models(services.datasets()[0]) if m.id != models.value)
+    models.set_value(other).run()
+    assert app.slider(key="plan-least").value == least
+    planned(app, until)
+    assert PlanRequest.from_token(app.query_params["plan"]).min_exposure == least / 100
+    assert not any("no room for" in c.value for c in app.caption)
+
+
+def test_a_minimum_that_the_slider_has_no_room_for_any_more_is_lowered_and_that_is_said(
+    shop: Path, app: AppTest, until: Callable
+) -> None:
+    planned(go(app, PLAN), until)
+    size = services.plan_size(app.selectbox(key="plan-model").value)
+    app.slider(key="plan-capacity").set_value(8).run()
+    app.slider(key="plan-least").set_value(size.slider_end(8)).run()
+    app.slider(key="plan-capacity").set_value(2).run()
+    end = size.slider_end(2)
+    assert app.slider(key="plan-least").value == end
+    app.run()
+    assert f"β was {size.slider_end(8):.6g} %" in words(app)
+    assert f"it is {end:.6g} % now" in words(app)
+    app.slider(key="plan-least").set_value(1.0).run()
+    assert "β was" not in words(app)
+
+
 def test_a_plan_that_is_cancelled_stops_and_the_page_says_what_happened_above_the_plan_before(
     shop: Path, app: AppTest, until: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
