@@ -6,6 +6,7 @@ when. Work of seconds runs in threads (:mod:`app.tasks`), training in worker pro
 
 from app.services.audiences import (
     FORMATS,
+    ListedUsers,
     MadeAudience,
     SizeCurve,
     add_suppression_list,
@@ -19,7 +20,9 @@ from app.services.audiences import (
     request_audience,
     request_curve,
     request_why,
+    suppressed_users,
     suppression_lists,
+    uploaded_users,
 )
 from app.services.campaign import (
     CampaignRequest,
@@ -181,6 +184,7 @@ __all__ = [
     "Job",
     "LeftOut",
     "Lift",
+    "ListedUsers",
     "Loaded",
     "MadeAudience",
     "ModelInfo",
@@ -302,6 +306,7 @@ __all__ = [
     "stored_frontier",
     "stored_load",
     "stored_plan",
+    "suppressed_users",
     "suppression_lists",
     "table_of",
     "task",
@@ -309,6 +314,7 @@ __all__ = [
     "text_of",
     "train",
     "trained_splits",
+    "uploaded_users",
     "warm_up",
     "windows",
     "workspace",
