@@ -34,6 +34,25 @@ def put(request: services.PlanRequest) -> None:
     put_rules(request.rules)
 
 
+def enter(info: services.DatasetInfo, models: list[services.ModelInfo]) -> None:
+    """Promises belong to a dataset: another one begins with its own, or with those that it was left with."""
+    state = st.session_state
+    before, state["plan-dataset"] = state.get("plan-dataset"), info.name
+    if before in (None, info.name):
+        return
+    left = state.setdefault("plan-left", {})
+    left[before] = (state.get("plan-past", []), state.get("plan-future", []))
+    state["plan-past"], state["plan-future"] = left.pop(info.name, ([], []))
+    if state["plan-past"]:
+        state["plan-stepping"] = True
+        put(state["plan-past"][-1])
+        return
+    model = services.best_model(models)
+    size = services.plan_size(model)
+    capacity = size.usual_capacity
+    put(services.PlanRequest(model, capacity, size.half_of_places(capacity) / 100))
+
+
 def put_promises(promises: tuple[services.Promise, ...]) -> None:
     """Put promises of single items and groups into the table; it is drawn anew."""
     st.session_state[TABLE] = promises

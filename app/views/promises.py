@@ -115,7 +115,7 @@ def _capacity_range(size: services.PlanSize) -> int:
     """Upper end of the slider for K: wide enough for what was put on it."""
     state = st.session_state
     end = size.capacity_end(int(state.get("plan-capacity-room", 0)))
-    _begin("plan-capacity", min(10, size.items), 1, end)
+    _begin("plan-capacity", size.usual_capacity, 1, end)
     if state.get("plan-capacity-end") != end:  # another range is another slider: its value is said explicitly
         state["plan-capacity"] = int(state["plan-capacity"])
     state["plan-capacity-end"] = end

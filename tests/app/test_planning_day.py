@@ -299,6 +299,68 @@ def test_a_minimum_that_the_slider_has_no_room_for_any_more_is_lowered_and_that_
     assert "β was" not in words(app)
 
 
+@pytest.fixture
+def other(shop: Path) -> str:
+    """Label of a second dataset with a model: other items, other users."""
+    workspace = services.workspace()
+    workspace.add_dataset("other", "shop", options={"users": 150, "items": 12, "days": 60, "seed": 8})
+    info = next(d for d in services.datasets() if d.name == "other")
+    job = services.train(info, services.SplitChoice(by="time", horizon_days=10), ["Popularity"], "brief")
+    end = time.monotonic() + 120
+    while next(j for j in services.jobs() if j.id == job.id).active:
+        assert time.monotonic() < end
+        time.sleep(0.2)
+    return info.label
+
+
+def test_promises_belong_to_their_dataset_and_are_there_again_when_it_is(
+    shop: Path, app: AppTest, until: Callable, model: str, other: str
+) -> None:
+    here = next(d.label for d in services.datasets() if d.label != other)
+    last = str(services.catalogue_of(model).index[-1])
+    app.run()
+    app.selectbox(key="dataset").set_value(here).run()
+    request = PlanRequest(model, 4, 0.05, promises=(Promise(last, minimum=0.1),), rules=services.Rules(3))
+    app.query_params["plan"] = request.token()
+    planned(app.switch_page(PLAN).run(), until)
+    app.slider(key="plan-capacity").set_value(3).run()
+    app.slider(key="plan-capacity").set_value(4).run()
+    assert app.number_input(key="rules-per-user").value == 3
+    app.selectbox(key="dataset").set_value(other).run()
+    assert not app.exception
+    size = services.plan_size(app.selectbox(key="plan-model").value)
+    assert app.number_input(key="rules-per-user").value is None
+    assert app.slider(key="plan-capacity").value == 10
+    assert app.slider(key="plan-least").value == size.half_of_places(10)
+    assert app.slider(key="plan-least").max == size.slider_end(10)
+    assert app.button(key="plan-undo").disabled
+    planned(app, until)
+    app.slider(key="plan-capacity").set_value(2).run()
+    for label, capacity in ((here, 4), (other, 2)):
+        app.selectbox(key="dataset").set_value(label).run()
+        assert app.slider(key="plan-capacity").value == capacity
+    app.selectbox(key="dataset").set_value(here).run()
+    assert PlanRequest.from_token(app.query_params["plan"]) == request
+    assert not app.button(key="plan-undo").disabled
+
+
+def test_what_cannot_be_planned_with_is_said_once(shop: Path, app: AppTest, until: Callable) -> None:
+    planned(go(app, PLAN), until)
+    app.number_input(key="rules-budget").set_value(10.0).run()
+    until(app, lambda page: page.error)
+    assert len(app.error) == 1
+
+
+def test_the_last_training_is_that_of_the_dataset(shop: Path, app: AppTest) -> None:
+    services.workspace().add_dataset("bare", "shop", options={"users": 60, "items": 12, "days": 40, "seed": 5})
+    bare = next(d.label for d in services.datasets() if d.name == "bare")
+    app.run()
+    app.selectbox(key="dataset").set_value(bare).run()
+    app.switch_page(MODELS).run()
+    assert "No trained model yet" in words(app)
+    assert "The last training" not in words(app)
+
+
 def test_a_plan_that_is_cancelled_stops_and_the_page_says_what_happened_above_the_plan_before(
     shop: Path, app: AppTest, until: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
