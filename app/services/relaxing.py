@@ -68,11 +68,23 @@ def relaxations(request: PlanRequest, result: PlanResult | None = None) -> list[
             found.append(
                 Relaxation(f"Raise K to {request.capacity + 1:,}", replace(request, capacity=request.capacity + 1))
             )
+    if result is not None and result.over_budget and not result.broken:
+        found.append(_dearer(request, result.over_budget))
     if result is not None and not result.certificate.feasible and request.rules:
         found.append(Relaxation("Leave the further rules out", replace(request, rules=Rules())))
     if result is not None and (result.items["planned_verdict"] == "over").any():
         found.append(Relaxation("Lift the maximum", _unlimited(request)))
     return found
+
+
+def _dearer(request: PlanRequest, over: float) -> Relaxation:
+    """What the plan costs as its budget, rounded up to six digits."""
+    needed = (request.rules.budget or 0.0) + over
+    unit = 10.0 ** (np.floor(np.log10(needed)) - 5)
+    budget = float(f"{np.ceil(needed / unit - 1e-6) * unit:.6g}")
+    return Relaxation(
+        f"Raise the budget to {budget:,.6g}", replace(request, rules=replace(request.rules, budget=budget))
+    )
 
 
 def _lowered(request: PlanRequest, share: float) -> Relaxation:
