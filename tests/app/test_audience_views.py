@@ -438,10 +438,31 @@ def test_a_file_of_another_campaign_and_one_that_is_no_table_are_said_plainly(
     broken = folder / "broken.csv"
     broken.write_text("a,b\n1,2\n")
     app.text_input(key="campaign-path").set_value(str(broken)).run()
-    assert "is not mapped" in app.error[0].value
+    assert "Choose the column of: User, Item, Time" in words(app)
     app.text_input(key="campaign-path").set_value("/nowhere/x.csv").run()
     assert not app.exception
     assert "x.csv" in app.error[0].value
+
+
+def test_columns_of_other_names_are_chosen_and_a_file_that_cannot_be_read_stops_no_other(
+    plan: Scenario, app: AppTest, until: Callable, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    pairs = services.workspace().scenario_pairs(plan.id, "test")
+    rows = [f"{p.user_id};{p.item_id};2024-05-01 10:00:00;gesehen" for p in pairs.itertuples()]
+    path = tmp_path_factory.mktemp("in") / "ergebnis.csv"
+    path.write_text("\n".join(["Kundennr;Produkt;Wann;Was", *rows]))
+    fine(go(app, CAMPAIGN))
+    app.file_uploader(key="campaign-upload").set_value([("broken.csv", b"nothing", "text/csv")])
+    app.text_input(key="campaign-path").set_value(str(path)).run()
+    assert "Choose the column of: User, Item" in words(app)
+    assert not app.exception
+    for role, column in (("user_id", "Kundennr"), ("item_id", "Produkt"), ("timestamp", "Wann"), ("event_type", "Was")):
+        app.selectbox(key=f"campaign-{role}-{path}").set_value(column)
+    app.run()
+    app.multiselect(key=f"shown-{path}").set_value(["gesehen"]).run()
+    until(app, lambda page: any(m.label == "Delivered" for m in page.metric))
+    assert "Measured without broken.csv" in words(app)
+    assert len(app.error) == 1
 
 
 def test_the_template_is_a_file_that_can_be_imported(tmp_path: Path) -> None:
