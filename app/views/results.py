@@ -199,7 +199,7 @@ def _delivery(result: services.PlanResult) -> None:
     columns = {
         "title": Column("Item"),
         "item_id": Column("Id"),
-        "said": Column("Outlook", help="Of the promise, when other user-states come one at a time"),
+        "said": Column("Outlook", help="Of the promise, when other user-states come one at a time", width=210),
         "chance": Column("Chance", "share", "That the promise is kept"),
         "verdict": Column("Promise"),
         "expected": Column("Expected", "count", "User-states that will get the item"),
