@@ -413,6 +413,7 @@ def test_one_bad_row_among_good_ones_the_page_is_of_what_is_in_force_and_says_wh
     assert "2 rows taken in; 1 row left out" in words(app)
     (said,) = [d.value for d in app.dataframe if "why" in d.value]
     assert said.loc[0, ["row", "cell"]].tolist() == [2, "wine"]
+    assert next(d for d in app.dataframe if "why" in d.value).proto.row_height > 64  # only then does text wrap
     assert app.text_area(key="own-text").value == "wine\t3"
     app.run()
     assert "left out" in words(app)
