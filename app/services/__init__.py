@@ -76,7 +76,6 @@ from app.services.planning import (
     PlanResult,
     best_model,
     catalogue_of,
-    fitting_capacity,
     item_story,
     plan_key,
     plan_size,
@@ -94,7 +93,7 @@ from app.services.promise_table import (
 from app.services.promise_table import from_table as promises_from_table
 from app.services.promise_table import from_text as promises_from_text
 from app.services.promise_table import to_csv as promises_to_csv
-from app.services.relaxing import Relaxation, relaxations
+from app.services.relaxing import Relaxation, fitting_capacity, relaxations
 from app.services.requests import SURE, PlanRequest, PlanSize, Promise, covered
 from app.services.rules import (
     PAIR_RULES,

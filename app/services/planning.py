@@ -214,11 +214,6 @@ def promised_places(request: PlanRequest) -> int:
     return int(bounds.minimum.sum())
 
 
-def fitting_capacity(request: PlanRequest) -> int:
-    """The smallest K that has places for the minimum promises."""
-    return int(np.ceil(promised_places(request) / plan_size(request.model_id).states))
-
-
 @lru_cache(maxsize=256)
 def model_of(opened: Workspace, model_id: str) -> ModelInfo:
     """A registered model; it never changes, and asking the database for it at every turn adds up."""

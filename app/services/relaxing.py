@@ -49,8 +49,8 @@ def relaxations(request: PlanRequest, result: PlanResult | None = None) -> list[
     places, promised = size.states * min(request.capacity, size.items), promised_places(request)
     if promised > places:
         found.append(_lowered(request, ROOM * places / promised))
-        capacity = int(np.ceil(promised / (ROOM * size.states)))
-        if capacity <= size.items:
+        capacity = fitting_capacity(request)
+        if capacity is not None:
             found.append(Relaxation(f"Raise K to {capacity:,}", replace(request, capacity=capacity)))
     elif result is not None and result.broken:
         short = result.items[result.items["planned_verdict"] == "short"]
@@ -75,6 +75,13 @@ def relaxations(request: PlanRequest, result: PlanResult | None = None) -> list[
     if result is not None and (result.items["planned_verdict"] == "over").any():
         found.append(Relaxation("Lift the maximum", _unlimited(request)))
     return found
+
+
+def fitting_capacity(request: PlanRequest) -> int | None:
+    """The smallest K with which the minimum promises leave some places free; None where there are too few items."""
+    size = plan_size(request.model_id)
+    capacity = int(np.ceil(promised_places(request) / (ROOM * size.states)))
+    return capacity if capacity <= size.items else None
 
 
 def _dearer(request: PlanRequest, over: float) -> Relaxation:
@@ -112,10 +119,13 @@ def _rounded(request: PlanRequest, size: PlanSize) -> Relaxation:
     least = _round_down(each / size.states)
     most = size.said_exposure(request.capacity)
     taken, left = (size.promised(share) * size.items / places for share in (most, least))
-    note = (
-        f"β {100 * most:.6g} % is the most there is room for, and takes {100 * taken:.0f} % of the places; "
-        f"{100 * least:.6g} % leaves {100 * (1 - left):.0f} % of them free."
-    )
+    free = f"{100 * (1 - left):.0f} %"
+    note = f"β {100 * most:.6g} % is the most there is room for, and "
+    if size.promised(most) == size.promised(least):
+        least = most
+        note += f"leaves {free} of the places free."
+    else:
+        note += f"takes {100 * taken:.0f} % of the places; {100 * least:.6g} % leaves {free} of them free."
     return Relaxation(f"Lower β to {100 * least:.6g} %", replace(request, min_exposure=least), note)
 
 

@@ -155,11 +155,13 @@ def places(request: services.PlanRequest) -> None:
 def _too_much(request: services.PlanRequest, size: services.PlanSize) -> None:
     """More promised than there are places: how much would fit, each way out a button."""
     most = size.said_exposure(request.capacity)
-    fits = f"β of at most {100 * most:.6g} % or " if most else "no minimum for all items (there are too many) or "
-    text = fits if not request.promises else "smaller minimums or "
+    lower = f"β of at most {100 * most:.6g} %" if most else "no minimum for all items (there are too many)"
+    fits = ["smaller minimums" if request.promises else lower]
+    capacity = services.fitting_capacity(request)
+    if capacity is not None:
+        fits.append(f"K of {capacity:,} or more")
     st.warning(
-        f"These promises ask for more places than there are. They fit with {text}"
-        f"K of at least {messages.count(services.fitting_capacity(request))}.",
+        f"These promises ask for more places than there are. They fit with {' or '.join(fits)}.",
         icon=":material/warning:",
     )
     ways_out(request, None, "places")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -189,6 +190,25 @@ def test_a_way_out_leaves_places_free_and_says_what_the_largest_promise_would_ta
     first = str(services.catalogue_of(model).index[0])
     lower = services.relaxations(PlanRequest(model, 1, 0.5, promises=(Promise(first, minimum=0.6),)))[0]
     assert services.promised_places(lower.request) <= 0.951 * size.states
+
+
+def test_no_two_minimums_are_offered_that_mean_the_same_user_states(model: str) -> None:
+    size = services.plan_size(model)
+    for capacity in range(1, size.items):
+        request = PlanRequest(model, capacity, min(1.0, 1.2 * size.fitting_exposure(capacity)))
+        lower = services.relaxations(request)[0]
+        said = [size.promised(float(share) / 100) for share in re.findall(r"([\d.]+) % (?:is|leaves)", lower.note)]
+        assert len(set(said)) == len(said), lower.note
+        assert size.promised(lower.request.min_exposure) == said[-1]
+
+
+def test_the_number_of_items_that_would_fit_is_the_one_that_is_offered(shop: Path, app: AppTest, model: str) -> None:
+    size = services.plan_size(model)
+    app.run()
+    app.query_params["plan"] = PlanRequest(model, 8, 1.3 * size.fitting_exposure(8)).token()
+    app.switch_page(PLAN).run()
+    (said,) = re.findall(r"K of ([\d,]+) or more", words(app))
+    assert f"Raise K to {said}" in {b.label for b in app.button}
 
 
 def test_a_promise_of_one_item_is_kept_and_its_price_and_losers_are_told(model: str) -> None:
