@@ -21,7 +21,8 @@ RULES_VERSION = "plan-rules-version"
 def put(request: services.PlanRequest) -> None:
     """Put a request on the sliders and into the table (before they are drawn, or in a callback)."""
     state = st.session_state
-    state.pop("plan-again-of", None)
+    for past in ("plan-again-of", "plan-least-lowered"):
+        state.pop(past, None)
     state["plan-model"] = request.model_id
     state["plan-capacity"] = state["plan-capacity-room"] = request.capacity
     state["plan-least"] = state["plan-least-room"] = 100 * request.min_exposure
