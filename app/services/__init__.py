@@ -6,6 +6,7 @@ when. Work of seconds runs in threads (:mod:`app.tasks`), training in worker pro
 
 from app.services.audiences import (
     FORMATS,
+    ListedUsers,
     MadeAudience,
     SizeCurve,
     add_suppression_list,
@@ -19,7 +20,9 @@ from app.services.audiences import (
     request_audience,
     request_curve,
     request_why,
+    suppressed_users,
     suppression_lists,
+    uploaded_users,
 )
 from app.services.campaign import (
     CampaignRequest,
@@ -73,7 +76,6 @@ from app.services.planning import (
     PlanResult,
     best_model,
     catalogue_of,
-    fitting_capacity,
     item_story,
     plan_key,
     plan_size,
@@ -91,7 +93,7 @@ from app.services.promise_table import (
 from app.services.promise_table import from_table as promises_from_table
 from app.services.promise_table import from_text as promises_from_text
 from app.services.promise_table import to_csv as promises_to_csv
-from app.services.relaxing import Relaxation, relaxations
+from app.services.relaxing import Relaxation, fitting_capacity, relaxations
 from app.services.requests import SURE, PlanRequest, PlanSize, Promise, covered
 from app.services.rules import (
     PAIR_RULES,
@@ -181,6 +183,7 @@ __all__ = [
     "Job",
     "LeftOut",
     "Lift",
+    "ListedUsers",
     "Loaded",
     "MadeAudience",
     "ModelInfo",
@@ -302,6 +305,7 @@ __all__ = [
     "stored_frontier",
     "stored_load",
     "stored_plan",
+    "suppressed_users",
     "suppression_lists",
     "table_of",
     "task",
@@ -309,6 +313,7 @@ __all__ = [
     "text_of",
     "train",
     "trained_splits",
+    "uploaded_users",
     "warm_up",
     "windows",
     "workspace",

@@ -25,12 +25,13 @@ from rim_core.audiences import (
     audience_of,
     contact_columns,
     explain,
+    id_columns,
     read_ids,
     reproduces,
     response_curve,
     write_audience,
 )
-from rim_core.errors import NotFoundError, RimError
+from rim_core.errors import DataError, NotFoundError, RimError
 from rim_core.planning import Constraints
 from rim_core.storage import Scenario, SuppressionList, Workspace
 
@@ -164,16 +165,79 @@ def suppression_lists() -> list[SuppressionList]:
     return workspace().suppression_lists()
 
 
-def add_suppression_list(name: str, content: bytes) -> SuppressionList:
-    """Keep an uploaded list of user ids, one a line.
+@dataclass(frozen=True)
+class ListedUsers:
+    """Ids of a list, and which of them are no users of a dataset.
+
+    Attributes
+    ----------
+    ids, unknown : tuple of str
+    dataset : str
+        Its name and version.
+    example : str
+        A user of it.
+    """
+
+    ids: tuple[str, ...]
+    unknown: tuple[str, ...]
+    dataset: str
+    example: str
+
+    @property
+    def known(self) -> int:
+        """How many are users of the dataset."""
+        return len(self.ids) - len(self.unknown)
+
+
+def add_suppression_list(name: str, content: bytes, column: str | None = None) -> SuppressionList:
+    """Keep an uploaded list of user ids: of a table, those of ``column``, or of its likeliest one.
 
     Raises
     ------
     DataError
         It is no text, or empty.
     """
+    ids = read_ids(content) if column is None else id_columns(content)[column]
     with change() as opened:
-        return opened.add_suppression_list(Path(name).stem, read_ids(content))
+        return opened.add_suppression_list(Path(name).stem, ids)
+
+
+def uploaded_users(scenario: Scenario, content: bytes) -> dict[str, ListedUsers]:
+    """Every column of an uploaded list, the likeliest first, against the users of a plan's dataset.
+
+    Raises
+    ------
+    DataError
+        It is no text, or empty.
+    """
+    return _uploaded(workspace(), scenario.dataset, scenario.dataset_version, content)
+
+
+@lru_cache(maxsize=2)
+def _uploaded(opened: Workspace, dataset: str, version: int, content: bytes) -> dict[str, ListedUsers]:
+    columns = {name: tuple(ids) for name, ids in id_columns(content).items() if ids}
+    if not columns:
+        raise DataError("This list holds no user ids: give one id a line.")
+    return {name: _listed(opened, dataset, version, ids) for name, ids in columns.items()}
+
+
+def suppressed_users(scenario: Scenario, list_id: str) -> ListedUsers | None:
+    """A list against the users of a plan's dataset; None once that was removed."""
+    try:
+        return _suppressed(workspace(), scenario.dataset, scenario.dataset_version, list_id)
+    except RimError:
+        return None
+
+
+@lru_cache(maxsize=8)
+def _suppressed(opened: Workspace, dataset: str, version: int, list_id: str) -> ListedUsers:
+    return _listed(opened, dataset, version, tuple(opened.suppressed(list_id)))
+
+
+def _listed(opened: Workspace, dataset: str, version: int, ids: tuple[str, ...]) -> ListedUsers:
+    users = read_log(opened, dataset, version).users.index
+    unknown = np.asarray(ids, object)[~pd.Index(ids).isin(users)]
+    return ListedUsers(ids, tuple(unknown), f"{dataset} v{version}", str(users[0]))
 
 
 def contacts_known(scenario: Scenario) -> tuple[str, ...]:

@@ -40,12 +40,15 @@ class ResultFile:
         As it was uploaded.
     exposures, outcomes : tuple of str
         Event types of it that are one or the other.
+    columns : tuple of (str, str)
+        Role and column of the file; by default guessed from the names.
     """
 
     path: str
     name: str
     exposures: tuple[str, ...]
     outcomes: tuple[str, ...]
+    columns: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -106,7 +109,7 @@ def template() -> bytes:
     return text.getvalue().encode()
 
 
-def contents(path: str) -> FileContents:
+def contents(path: str, columns: tuple[tuple[str, str], ...] = ()) -> FileContents:
     """What a file of results holds, and which of its event types seem to be exposures and outcomes.
 
     Raises
@@ -114,7 +117,7 @@ def contents(path: str) -> FileContents:
     DataError
         It is no table with users, items and times.
     """
-    log = _read(path)
+    log = _read(path, columns)
     counts = log.events["event_type"].astype(str).value_counts()
     exposures, outcomes = guess_roles(counts.index)
     report = log.report
@@ -129,10 +132,10 @@ def contents(path: str) -> FileContents:
 
 
 @lru_cache(maxsize=8)
-def _read(path: str) -> EventLog:
+def _read(path: str, columns: tuple[tuple[str, str], ...]) -> EventLog:
     """Equal rows count: a user may be shown a thing twice in a second."""
     kind = "parquet" if Path(path).suffix.lower() == ".parquet" else "csv"
-    return load_dataset(kind, path, duplicates="keep")
+    return load_dataset(kind, path, duplicates="keep", columns=dict(columns) or None)
 
 
 def request_results(request: CampaignRequest, wish: str) -> str:
@@ -163,7 +166,7 @@ def _measure(request: CampaignRequest, report: Report) -> CampaignResult:
 
 
 def _events(files: Sequence[ResultFile]) -> pd.DataFrame:
-    parts = [campaign_events(_read(f.path), f.exposures, f.outcomes) for f in files]
+    parts = [campaign_events(_read(f.path, f.columns), f.exposures, f.outcomes) for f in files]
     events = pd.concat(parts, ignore_index=True)
     if events.empty:
         raise DataError("No event type is an exposure or an outcome: say which is which.")

@@ -81,7 +81,7 @@ class PlanResult:
     margin : Margin or None
         What being sure asks for and costs; None for a plan that was saved, or without a margin.
     groups : DataFrame or None
-        name, minimum, maximum, delivered, price: promises of groups together; None for a plan that was saved.
+        name, kind, minimum, maximum, delivered, missed, price: groups together and the budget; None for a saved plan.
     seconds : float or None
         How long it took, when it was made just now.
     problems : tuple of str
@@ -147,6 +147,20 @@ class PlanResult:
         return int((self.items["planned_verdict"] != "kept").sum())
 
     @property
+    def over_budget(self) -> float:
+        """By how much the plan costs more than its budget; not known (0) of a saved plan with pairs it must give."""
+        rules = self.request.rules
+        if rules.budget is None:
+            return 0.0
+        if self.groups is not None:
+            return float(self.groups.loc[self.groups["kind"] == "budget", "missed"].sum())
+        if any(pair.rule == "forced" for pair in rules.pairs):
+            return 0.0
+        costs = self.items["item_id"].map({rule.item: rule.cost or 0.0 for rule in rules.items}).fillna(0.0)
+        over = float((costs * self.items["planned_delivered"]).sum()) - rules.budget
+        return over if over > 1e-9 * rules.budget else 0.0
+
+    @property
     def broken_online(self) -> int:
         """Promises not kept when delivered online."""
         return int((self.items["online_verdict"] != "kept").sum())
@@ -198,11 +212,6 @@ def promised_places(request: PlanRequest) -> int:
     size = plan_size(request.model_id)
     bounds = constraints(request, catalogue_of(request.model_id)).bounds(size.states, size.items, crossing=True)
     return int(bounds.minimum.sum())
-
-
-def fitting_capacity(request: PlanRequest) -> int:
-    """The smallest K that has places for the minimum promises."""
-    return int(np.ceil(promised_places(request) / plan_size(request.model_id).states))
 
 
 @lru_cache(maxsize=256)

@@ -49,8 +49,8 @@ def relaxations(request: PlanRequest, result: PlanResult | None = None) -> list[
     places, promised = size.states * min(request.capacity, size.items), promised_places(request)
     if promised > places:
         found.append(_lowered(request, ROOM * places / promised))
-        capacity = int(np.ceil(promised / (ROOM * size.states)))
-        if capacity <= size.items:
+        capacity = fitting_capacity(request)
+        if capacity is not None:
             found.append(Relaxation(f"Raise K to {capacity:,}", replace(request, capacity=capacity)))
     elif result is not None and result.broken:
         short = result.items[result.items["planned_verdict"] == "short"]
@@ -68,11 +68,30 @@ def relaxations(request: PlanRequest, result: PlanResult | None = None) -> list[
             found.append(
                 Relaxation(f"Raise K to {request.capacity + 1:,}", replace(request, capacity=request.capacity + 1))
             )
+    if result is not None and result.over_budget and not result.broken:
+        found.append(_dearer(request, result.over_budget))
     if result is not None and not result.certificate.feasible and request.rules:
         found.append(Relaxation("Leave the further rules out", replace(request, rules=Rules())))
     if result is not None and (result.items["planned_verdict"] == "over").any():
         found.append(Relaxation("Lift the maximum", _unlimited(request)))
     return found
+
+
+def fitting_capacity(request: PlanRequest) -> int | None:
+    """The smallest K with which the minimum promises leave some places free; None where there are too few items."""
+    size = plan_size(request.model_id)
+    capacity = int(np.ceil(promised_places(request) / (ROOM * size.states)))
+    return capacity if capacity <= size.items else None
+
+
+def _dearer(request: PlanRequest, over: float) -> Relaxation:
+    """What the plan costs as its budget, rounded up to six digits."""
+    needed = (request.rules.budget or 0.0) + over
+    unit = 10.0 ** (np.floor(np.log10(needed)) - 5)
+    budget = float(f"{np.ceil(needed / unit - 1e-6) * unit:.6g}")
+    return Relaxation(
+        f"Raise the budget to {budget:,.6g}", replace(request, rules=replace(request.rules, budget=budget))
+    )
 
 
 def _lowered(request: PlanRequest, share: float) -> Relaxation:
@@ -100,10 +119,13 @@ def _rounded(request: PlanRequest, size: PlanSize) -> Relaxation:
     least = _round_down(each / size.states)
     most = size.said_exposure(request.capacity)
     taken, left = (size.promised(share) * size.items / places for share in (most, least))
-    note = (
-        f"β {100 * most:.6g} % is the most there is room for, and takes {100 * taken:.0f} % of the places; "
-        f"{100 * least:.6g} % leaves {100 * (1 - left):.0f} % of them free."
-    )
+    free = f"{100 * (1 - left):.0f} %"
+    note = f"β {100 * most:.6g} % is the most there is room for, and "
+    if size.promised(most) == size.promised(least):
+        least = most
+        note += f"leaves {free} of the places free."
+    else:
+        note += f"takes {100 * taken:.0f} % of the places; {100 * least:.6g} % leaves {free} of them free."
     return Relaxation(f"Lower β to {100 * least:.6g} %", replace(request, min_exposure=least), note)
 
 

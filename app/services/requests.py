@@ -282,6 +282,11 @@ class PlanSize:
     states: int
     items: int
 
+    @property
+    def usual_capacity(self) -> int:
+        """K to begin with."""
+        return min(10, self.items)
+
     def capacity_end(self, wanted: int) -> int:
         """Upper end of the slider for K: a hundred, or what is ``wanted``; never more than there are items."""
         return min(max(100, wanted), self.items)

@@ -179,6 +179,8 @@ def _read(scenario: Scenario) -> PlanResult | None:
 
 def _older_models(info: DatasetInfo) -> list[Attention]:
     versions = [m.dataset_version for m in workspace().models(info.name)]
+    if not versions and any(job.active and job.dataset == info.label for job in jobs()):
+        return []
     if not versions:
         text = f"{info.label} has no trained model yet."
     elif max(versions) < info.version:

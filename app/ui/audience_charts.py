@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from app.ui.charts import layout, palette
+from app.ui.charts import layout, literal, palette
 
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 STYLES = {"kept": "circle", "short": "triangle-down", "over": "triangle-up", "unknown": "square"}
@@ -106,9 +106,9 @@ def item_courses(frames: dict[str, pd.DataFrame]) -> go.Figure:
     """Deliveries of some items against the pace of their promises. Frames: decided, delivered, pace, time."""
     figure = go.Figure()
     colours = palette().series
-    for i, (name, frame) in enumerate(frames.items()):
+    for i, (title, frame) in enumerate(frames.items()):
         colour = colours[i % len(colours)]
-        short = name if len(name) <= 28 else f"{name[:27]}…"
+        name, short = literal(title), literal(title if len(title) <= 28 else f"{title[:27]}…")
         figure.add_trace(
             _line(
                 frame["decided"], frame["delivered"], short, colour, DASHES[i % len(DASHES)],
@@ -173,7 +173,9 @@ def shares(frame: pd.DataFrame) -> go.Figure:
                 go.Scatter(
                     x=part["planned_share"].clip(lower=low),
                     y=part["online_share"].clip(lower=low),
-                    customdata=part[["title", "planned_share", "online_share"]],
+                    customdata=part.assign(title=part["title"].map(literal))[
+                        ["title", "planned_share", "online_share"]
+                    ],
                     mode="markers",
                     name=f"{verdict} ({len(part):,})",
                     marker={"size": 7, "symbol": STYLES[verdict], "color": colour, "opacity": 0.85},
@@ -273,7 +275,7 @@ def expected_outcomes(frame: pd.DataFrame) -> go.Figure:
                 go.Scatter(
                     x=part["expected"],
                     y=part["outcomes"],
-                    customdata=part["title"],
+                    customdata=part["title"].map(literal),
                     name=f"promise {verdict} ({len(part):,})",
                     mode="markers",
                     marker={"size": 8, "symbol": STYLES[verdict], "color": colour, "opacity": 0.85},

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from html import escape
 from typing import Literal
 
 import pandas as pd
@@ -59,6 +60,11 @@ PALETTES: dict[Theme, Palette] = {
 def palette() -> Palette:
     """The palette of the theme the page is shown in."""
     return PALETTES["dark" if st.context.theme.type == "dark" else "light"]
+
+
+def literal(name: object) -> str:
+    """A name that Plotly must not interpret: its labels are HTML, and its templates fill in %{…}."""
+    return escape(str(name), quote=False).replace("{", "&#123;")
 
 
 def show(figure: go.Figure, key: str, alt: str, on_select: Callable[[], None] | None = None) -> None:
@@ -115,7 +121,7 @@ def popularity(frame: pd.DataFrame) -> go.Figure:
         go.Scatter(
             x=frame["rank"],
             y=frame["events"],
-            customdata=frame["item"],
+            customdata=frame["item"].map(literal),
             mode="lines",
             line={"color": palette().main, "width": 2},
             hovertemplate="%{customdata}<br>rank %{x:,}: %{y:,} events<extra></extra>",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import plotly.graph_objects as go
 
-from app.ui.charts import layout, palette
+from app.ui.charts import layout, literal, palette
 
 SYMBOLS = ("circle", "diamond", "square", "triangle-up", "cross", "x", "star", "hexagon", "triangle-down", "pentagon")
 
@@ -20,7 +20,7 @@ def loss(frame: pd.DataFrame) -> go.Figure:
             known = part[part[column].notna()] if column in part else part[:0]
             if known.empty:
                 continue
-            label = f"{model}, {name}" if several else name
+            label = literal(f"{model}, {name}" if several else name)
             figure.add_trace(
                 go.Scatter(
                     x=known["step"],
@@ -41,11 +41,12 @@ def comparison(frame: pd.DataFrame, measure: str) -> go.Figure:
     figure = go.Figure()
     item, user = f"item_{measure}", f"user_{measure}"
     for i, row in enumerate(frame.to_dict("records")):
+        name = literal(row["model"])
         figure.add_trace(
             go.Scatter(
                 x=[row[item]],
                 y=[row[user]],
-                name=row["model"],
+                name=name,
                 mode="markers",
                 marker={
                     "size": 13,
@@ -54,8 +55,7 @@ def comparison(frame: pd.DataFrame, measure: str) -> go.Figure:
                     "line": {"color": palette().ink, "width": 0.5},
                 },
                 hovertemplate=(
-                    f"<b>{row['model']}</b><br>items for a user %{{x:.4f}}<br>users for an item %{{y:.4f}}"
-                    "<extra></extra>"
+                    f"<b>{name}</b><br>items for a user %{{x:.4f}}<br>users for an item %{{y:.4f}}<extra></extra>"
                 ),
             )
         )

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from app.ui.charts import layout, palette
+from app.ui.charts import layout, literal, palette
 
 SKEWED = 20
 """Most over median deliveries from which the axis is logarithmic."""
@@ -39,7 +39,7 @@ def frontier(frame: pd.DataFrame, here: pd.DataFrame, landmarks: pd.DataFrame) -
     if len(frame):
         for (model, mode), part in frame.groupby(["model", "mode"], sort=False):
             part = part.sort_values("min_exposure")
-            name = f"{model}, {mode}" if len(names) > 1 else mode
+            name = literal(f"{model}, {mode}" if len(names) > 1 else mode)
             figure.add_trace(
                 go.Scatter(
                     x=part["item_perplexity"],
@@ -66,7 +66,7 @@ def frontier(frame: pd.DataFrame, here: pd.DataFrame, landmarks: pd.DataFrame) -
                     x=part["item_perplexity"],
                     y=part["precision"],
                     customdata=[["share", 0.0, ""] if kind == "baseline" else ["open", i, ""] for i in part["id"]],
-                    text=part["name"],
+                    text=part["name"].map(literal),
                     name=name,
                     mode="markers",
                     marker={"size": 11, "symbol": symbol, "color": colour},
@@ -98,16 +98,15 @@ def plans(frame: pd.DataFrame) -> go.Figure:
     """Saved plans in the plane of the frontier. ``frame``: name, item_perplexity, precision."""
     figure = go.Figure()
     for i, row in enumerate(frame.itertuples()):
+        name = literal(row.name)
         figure.add_trace(
             go.Scatter(
                 x=[row.item_perplexity],
                 y=[row.precision],
-                name=row.name,
+                name=name,
                 mode="markers",
                 marker={"size": 14, "symbol": SYMBOLS[i % 4], "color": palette().series[i % 7]},
-                hovertemplate=(
-                    f"<b>{row.name}</b><br>%{{x:,.0f}} items in effect<br>precision %{{y:.4f}}<extra></extra>"
-                ),
+                hovertemplate=(f"<b>{name}</b><br>%{{x:,.0f}} items in effect<br>precision %{{y:.4f}}<extra></extra>"),
             )
         )
     return layout(
@@ -120,7 +119,7 @@ def differences(frame: pd.DataFrame, names: tuple[str, ...]) -> go.Figure:
     figure = go.Figure()
     top = frame.iloc[::-1]
     labels = _short(top["title"])
-    for i, name in enumerate(names):
+    for i, name in enumerate(map(literal, names)):
         figure.add_trace(
             go.Scatter(
                 x=top[f"delivered_{i}"],
@@ -180,7 +179,7 @@ def delivery(frame: pd.DataFrame, *, outlook: bool) -> go.Figure:
             go.Scatter(
                 x=position[mask],
                 y=part["delivered"].clip(lower=floor),
-                customdata=part[["item", "minimum", "delivered", "low", "high"]],
+                customdata=part.assign(item=part["item"].map(literal))[["item", "minimum", "delivered", "low", "high"]],
                 name=f"{name} ({mask.sum():,})",
                 mode="markers",
                 marker={"color": colour, "symbol": symbol, "size": 6},
@@ -247,7 +246,7 @@ def _price_curve(frame: pd.DataFrame, unit: str) -> go.Figure:
         go.Scatter(
             x=shown["rank"],
             y=shown["cost"],
-            customdata=shown["item"],
+            customdata=shown["item"].map(literal),
             mode="lines",
             line={"color": palette().second, "width": 2, "shape": "hv"},
             fill="tozeroy",
@@ -304,7 +303,7 @@ def _short(names: pd.Series) -> list[str]:
     """Names that leave room for the bars, each of its own."""
     out: list[str] = []
     for name in names:
-        text = name if len(name) <= 34 else f"{name[:33]}…"
+        text = literal(name if len(name) <= 34 else f"{name[:33]}…")
         while text in out:
             text += "\N{ZERO WIDTH SPACE}"
         out.append(text)

@@ -15,8 +15,8 @@ from app.ui import messages
 
 Kind = Literal["text", "count", "share", "decimal", "time", "yes"]
 PAGE = 200
-ROW = 34
-"""Pixels."""
+ROW, TALL = 34, 68
+"""Pixels of a row; only in rows beyond 64 does text wrap."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,9 @@ class Column:
         return st.column_config.NumberColumn(label, help=explanation, format=formats[self.kind])
 
 
-def show(frame: pd.DataFrame, columns: dict[str, Column], key: str, *, rows: int = 10) -> None:
-    """A table of the named columns, in that order, about ``rows`` rows high."""
+def show(frame: pd.DataFrame, columns: dict[str, Column], key: str, *, rows: int = 10, tall: bool = False) -> None:
+    """A table of the named columns, in that order, about ``rows`` rows high; in ``tall`` rows, sentences wrap."""
+    height = TALL if tall else ROW
     if {"title", "item_id"} <= set(columns) and (frame["title"] == frame["item_id"]).all():
         columns = {name: column for name, column in columns.items() if name != "item_id"}
     counts = [c for c, column in columns.items() if column.kind == "count"]
@@ -66,8 +67,8 @@ def show(frame: pd.DataFrame, columns: dict[str, Column], key: str, *, rows: int
         column_config=configs,
         hide_index=True,
         width="stretch",
-        row_height=ROW,
-        height=ROW * (1 + max(1, min(rows, len(frame)))) + 3,
+        row_height=height,
+        height=height * max(1, min(rows, len(frame))) + ROW + 3,
         placeholder=messages.NONE,
         key=key,
     )

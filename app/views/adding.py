@@ -5,8 +5,8 @@ from __future__ import annotations
 import streamlit as st
 
 from app import services
-from app.ui import messages, tables
-from app.ui.tables import Column
+from app.ui import messages
+from app.views import mapping
 
 LABELS = {
     "complete-journey": "Complete Journey: a year of a grocery chain (comes along)",
@@ -16,15 +16,6 @@ LABELS = {
     "yoochoose": "YooChoose folder (clicks and buys)",
     "shop": "A simulated shop with known truth",
 }
-ROLES = {
-    "user_id": ("User", "Who: customer, visitor, household"),
-    "item_id": ("Item", "What: product, film, page"),
-    "timestamp": ("Time", "When it happened"),
-    "value": ("Value", "Optional: amount or rating"),
-    "event_type": ("Event type", "Optional: click, purchase …"),
-    "title": ("Title", "Optional: what people call the item"),
-}
-NOT_THERE = "(not in the file)"
 
 
 def add_dataset() -> None:
@@ -146,30 +137,10 @@ def _file() -> services.ImportRequest | None:
     except services.Problem as error:
         messages.problem(messages.plain(str(error)))
         return None
-    st.caption(f"The first {messages.count(len(preview.rows), 'rows')}, as they are in the file:")
-    types = services.guessed_types(preview)
-    shown = {c: Column(f"{c} ({types[str(c)]})", help="As its cells look") for c in preview.rows.columns}
-    tables.show(preview.rows, shown, "add-preview", rows=5)
-    columns = _mapping(preview)
-    missing = [ROLES[r][0] for r in ("user_id", "item_id", "timestamp") if r not in columns]
-    if missing:
-        st.info(f"Choose the column of: {', '.join(missing)}.", icon=":material/arrow_upward:")
+    columns = mapping.columns(preview, "add", preview.name)
+    if columns is None:
         return None
     options: dict[str, object] = {"columns": columns, "timezone": zone or "UTC"}
     if preview.source == "csv":
         options |= {"time_format": time_format or "auto", "encoding": encoding or "utf-8"}
     return services.ImportRequest(preview.name, preview.source, path=path, options=options)
-
-
-def _mapping(preview: services.Preview) -> dict[str, str]:
-    """Which column plays which role; guessed, to be corrected."""
-    chosen = {}
-    names = [str(c) for c in preview.rows.columns]
-    for cell, (role, (label, explanation)) in zip(st.columns(len(ROLES)), ROLES.items(), strict=True):
-        options = [NOT_THERE, *names]
-        guess = preview.guess.get(role)
-        index = options.index(guess) if guess in options else 0
-        column = cell.selectbox(label, options, index, key=f"add-{role}-{preview.name}", help=explanation)
-        if column != NOT_THERE:
-            chosen[role] = column
-    return chosen

@@ -8,14 +8,16 @@ from app import services
 from app.ui import messages
 
 NO_LIST = ""
+NAMED = 5
+"""Unknown ids that are named."""
 
 
-def rules_of() -> services.AudienceRules:
+def rules_of(scenario: services.Scenario) -> services.AudienceRules:
     """The controls, and the rules they stand for."""
     with st.expander(_label(), icon=":material/rule:", key="audience-rules", expanded=_set()):
         left, middle, right = st.columns(3, gap="large")
         with left:
-            suppression = _suppression()
+            suppression = _suppression(scenario)
         with middle:
             holdout = st.slider(
                 "Hold-out group", 0, 50, 0, format="%d %%", key="rule-holdout", persist_state="session",
@@ -56,9 +58,12 @@ def _label() -> str:
     return "Who is written to, and how often" + ("" if _set() else " (no rules: everybody the plan reaches)")
 
 
-def _suppression() -> str:
-    """Which list of users gets nothing; a new one can be uploaded."""
+def _suppression(scenario: services.Scenario) -> str:
+    """Which list of users gets nothing; one that is uploaded is chosen at once."""
     lists = {s.id: s for s in services.suppression_lists()}
+    added = st.session_state.pop("rule-added", None)
+    if added in lists:
+        st.session_state["rule-suppression"] = added
     if st.session_state.get("rule-suppression") not in {NO_LIST, *lists}:
         st.session_state["rule-suppression"] = NO_LIST
     chosen: str = st.selectbox(
@@ -71,14 +76,56 @@ def _suppression() -> str:
         persist_state="session",
         help="Users who opted out, complained, or must not be reached.",
     )
-    file = st.file_uploader("Add a list", type=["csv", "txt"], key="rule-upload", help="One user id a line.")
-    if file is not None and st.session_state.get("rule-uploaded") != file.file_id:
+    listed = services.suppressed_users(scenario, chosen) if chosen else None
+    if listed is not None:
+        _say_known(listed, "this list")
+    file = st.file_uploader(
+        "Add a list", type=["csv", "txt"], key="rule-upload",
+        help="One user id a line, or a table with a column of them.",
+    )  # fmt: skip
+    if file is not None:
         with messages.guard(services.Problem, "read the list"):
-            added = services.add_suppression_list(file.name, file.getvalue())
-            st.session_state["rule-uploaded"] = file.file_id
-            st.session_state["rule-added"] = added.id
-            st.rerun()
-    added_id = st.session_state.pop("rule-added", None)
-    if added_id in lists:
-        st.caption(f":material/check: {messages.plain(lists[added_id].name)} was added: choose it above.")
+            _add(scenario, file.file_id, file.name, file.getvalue())
     return chosen
+
+
+def _add(scenario: services.Scenario, file_id: str, name: str, content: bytes) -> None:
+    """Keep an uploaded list and choose it, unless nobody on it is known here."""
+    columns = services.uploaded_users(scenario, content)
+    column = max(columns, key=lambda c: columns[c].known)
+    if len(columns) > 1:
+        column = st.selectbox(
+            "Column with the user ids",
+            list(columns),
+            list(columns).index(column),
+            format_func=lambda c: f"{c} ({columns[c].known:,} of {len(columns[c].ids):,} known)",
+            key=f"rule-column-{file_id}",
+        )
+    if not columns[column].known:
+        _say_known(columns[column], f"column “{column}”" if len(columns) > 1 else "this list")
+        return
+    if st.session_state.get("rule-uploaded") != (file_id, column):
+        added = services.add_suppression_list(name, content, column)
+        st.session_state["rule-uploaded"] = (file_id, column)
+        st.session_state["rule-added"] = added.id
+        st.rerun()
+
+
+def _say_known(listed: services.ListedUsers, where: str) -> None:
+    """How many of a list are users of the dataset; that nobody is would leave nobody out."""
+    dataset = messages.plain(listed.dataset)
+    named = ", ".join(messages.plain(i[:40]) for i in listed.unknown[:NAMED])
+    named += f" and {len(listed.unknown) - NAMED:,} more" if len(listed.unknown) > NAMED else ""
+    if not listed.known:
+        st.error(
+            f"None of the {messages.count(len(listed.ids), 'ids')} of {messages.plain(where)} is a user of {dataset}: "
+            f"nobody would be left out ({named}). Users are called as in the events, for example "
+            f"{messages.plain(listed.example)}: choose a column or upload a list that has such ids.",
+            icon=":material/error:",
+        )
+        return
+    unknown = f"; unknown: {named}" if listed.unknown else ""
+    st.caption(
+        f":material/check: {messages.count(listed.known)} of {messages.count(len(listed.ids))} are users of "
+        f"this dataset{unknown}"
+    )

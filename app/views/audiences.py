@@ -56,7 +56,7 @@ def _plan(scenario: services.Scenario, part: str) -> None:
             body = "Raise K or β under Plan and save again."
             messages.empty("This plan reaches nobody here", body, icon=":material/group_off:")
         return
-    rules = rules_of()
+    rules = rules_of(scenario)
     for_items, for_user, everything = st.tabs(
         [
             ":material/inventory_2: For some items",

@@ -10,8 +10,10 @@ import streamlit as st
 from app import services
 from app.ui import audience_charts, charts, messages, tables
 from app.ui.tables import Column
-from app.views import choosing, frame, waiting
+from app.views import choosing, frame, mapping, waiting
 
+COLUMNS = ("user_id", "item_id", "timestamp", "event_type")
+"""Roles of columns that matter for results."""
 WAYS = {"file": "Results of a campaign", "history": "Dry run on the test window"}
 
 
@@ -95,15 +97,20 @@ def _files() -> list[services.ResultFile] | None:
         )
         return None
     found = [_roles(name, path) for name, path in named]
-    if any(f is None for f in found):
-        return None
-    return [f for f in found if f is not None]
+    good = [f for f in found if f is not None]
+    left = [messages.plain(name) for (name, _), f in zip(named, found, strict=True) if f is None]
+    if good and left:
+        st.caption(f":material/info: Measured without {', '.join(left)}, which cannot be used yet.")
+    return good or None
 
 
 def _roles(name: str, path: str) -> services.ResultFile | None:
     """Which event types of a file are exposures and which outcomes."""
     with messages.guard(services.Problem, "read the file"):
-        held = services.contents(path)
+        columns = _columns(name, path)
+        if columns is None:
+            return None
+        held = services.contents(path, columns)
         text = f"{messages.count(held.rows, 'rows')}, {messages.count(held.rejected)} rejected"
         with st.expander(f"{name}: {text}", icon=":material/warning:" if held.rejected else ":material/check_circle:"):
             st.text(held.reasons)
@@ -116,9 +123,18 @@ def _roles(name: str, path: str) -> services.ResultFile | None:
             format_func=lambda t: f"{t} ({held.types[t]:,})", key=f"came-{path}",
         )  # fmt: skip
         if shown or came:
-            return services.ResultFile(path, name, tuple(shown), tuple(came))
+            return services.ResultFile(path, name, tuple(shown), tuple(came), columns)
         st.info("Say which event types are exposures and which are outcomes.", icon=":material/arrow_upward:")
     return None
+
+
+def _columns(name: str, path: str) -> tuple[tuple[str, str], ...] | None:
+    """What the columns of a file mean; asked where the names do not say it, None until it is known."""
+    preview = services.preview(path)
+    label = f"Columns of {messages.plain(name)}"
+    with st.expander(label, icon=":material/view_column:", expanded=bool(preview.missing)):
+        found = mapping.columns(preview, "campaign", path, roles=COLUMNS, across=2)
+    return None if found is None else tuple(found.items())
 
 
 def _keep(request: services.CampaignRequest, found: services.CampaignResult, dry: bool) -> None:

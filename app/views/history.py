@@ -21,11 +21,11 @@ RULES_VERSION = "plan-rules-version"
 def put(request: services.PlanRequest) -> None:
     """Put a request on the sliders and into the table (before they are drawn, or in a callback)."""
     state = st.session_state
-    state.pop("plan-again-of", None)
+    for past in ("plan-again-of", "plan-least-lowered"):
+        state.pop(past, None)
     state["plan-model"] = request.model_id
     state["plan-capacity"] = state["plan-capacity-room"] = request.capacity
     state["plan-least"] = state["plan-least-room"] = 100 * request.min_exposure
-    state["plan-least-of"] = request.model_id
     state["plan-limited"] = request.max_exposure is not None
     if request.max_exposure is not None:
         state["plan-most"] = 100 * request.max_exposure
@@ -33,6 +33,25 @@ def put(request: services.PlanRequest) -> None:
     state["plan-sure"] = request.confidence is not None
     put_promises(request.promises)
     put_rules(request.rules)
+
+
+def enter(info: services.DatasetInfo, models: list[services.ModelInfo]) -> None:
+    """Promises belong to a dataset: another one begins with its own, or with those that it was left with."""
+    state = st.session_state
+    before, state["plan-dataset"] = state.get("plan-dataset"), info.name
+    if before in (None, info.name):
+        return
+    left = state.setdefault("plan-left", {})
+    left[before] = (state.get("plan-past", []), state.get("plan-future", []))
+    state["plan-past"], state["plan-future"] = left.pop(info.name, ([], []))
+    if state["plan-past"]:
+        state["plan-stepping"] = True
+        put(state["plan-past"][-1])
+        return
+    model = services.best_model(models)
+    size = services.plan_size(model)
+    capacity = size.usual_capacity
+    put(services.PlanRequest(model, capacity, size.half_of_places(capacity) / 100))
 
 
 def put_promises(promises: tuple[services.Promise, ...]) -> None:

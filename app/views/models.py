@@ -49,7 +49,7 @@ def page() -> None:
         _train(info)
     with watch:
         st.subheader("Training now", anchor=False)
-        st.fragment(_live, run_every=BUSY if services.active_jobs() else IDLE)()
+        st.fragment(_live, run_every=BUSY if services.active_jobs() else IDLE)(info.label)
     with messages.guard(services.Problem, "compare the models"):
         _compare(info)
 
@@ -98,8 +98,8 @@ def _train(info: services.DatasetInfo) -> None:
                 st.markdown("\n".join(f"- **{o.name}**: {messages.plain(o.text)}" for o in found))
 
 
-def _live() -> None:
-    """Running and queued jobs; the page is drawn again when one has ended."""
+def _live(dataset: str) -> None:
+    """Running and queued jobs of every dataset, or the last of this one; drawn again when one has ended."""
     with messages.guard(services.Problem, "show the running trainings"):
         jobs = services.jobs()
         now = {j.id: j.state for j in jobs}
@@ -109,7 +109,7 @@ def _live() -> None:
             st.rerun()
         active = [j for j in reversed(jobs) if j.active]
         if not active:
-            last = next((j for j in jobs if not j.resumable), None)
+            last = next((j for j in jobs if not j.resumable and j.dataset == dataset), None)
             messages.empty(
                 "Nothing is training",
                 "Choose models on the left and press Train. It goes on in a process of its own: "

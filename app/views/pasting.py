@@ -88,7 +88,7 @@ def left_out(key: str) -> None:
             "why": Column("Why it was left out", width=300),
             "do": Column("What to do"),
         }
-        tables.show(frame, columns, f"{key}-left-table", rows=6)
+        tables.show(frame, columns, f"{key}-left-table", rows=6, tall=True)
 
 
 def _dismiss(key: str) -> None:

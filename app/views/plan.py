@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 
 import streamlit as st
@@ -25,6 +26,8 @@ def page() -> None:
         target, label = ("views/data.py", "Go to Data") if info is None else ("views/models.py", "Go to Models")
         st.page_link(target, label=label, icon=":material/arrow_forward:")
         return
+    with messages.guard(services.Problem, "open the promises of this dataset"):
+        history.enter(info, models)
     with messages.guard(services.Problem, "open the link"):
         history.follow_link(info, models)
     left, right = st.columns([1, 3], gap="large")
@@ -75,7 +78,8 @@ def _open() -> None:
 
 
 def _places_and_save(request: services.PlanRequest, result: services.PlanResult | None) -> None:
-    promises.places(request)
+    with suppress(services.Problem):  # what cannot be planned with is said once, in place of the plan
+        promises.places(request)
     if result is not None:
         _save(result)
 

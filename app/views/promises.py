@@ -23,7 +23,7 @@ LISTED = 5_000
 
 
 def sliders(models: list[services.ModelInfo]) -> services.PlanRequest:
-    """The sliders; a model of its own begins with promises that its items and user-states have places for."""
+    """The sliders; they begin with promises that the items and user-states have places for."""
     names = {m.id: m for m in models}
     if st.session_state.get("plan-model") not in names:
         st.session_state["plan-model"] = services.best_model(models)
@@ -46,7 +46,7 @@ def sliders(models: list[services.ModelInfo]) -> services.PlanRequest:
         help="How many items each user-state can get at most. As a share of all items it is the paper's α.",
     )
     st.caption(f"α = {messages.percent(capacity / size.items, 2)} of {messages.count(size.items, 'items')}")
-    end = _least_range(chosen, size, capacity)
+    end = _least_range(size, capacity)
     least = st.slider(
         "Every item reaches at least (β)",
         0.0,
@@ -57,6 +57,7 @@ def sliders(models: list[services.ModelInfo]) -> services.PlanRequest:
         persist_state="session",
         help="Share of the user-states that each item is promised.",
     )
+    _lowered(least)
     most = None
     if st.toggle("Limit the popular items", key="plan-limited", persist_state="session"):
         _begin("plan-most", 20.0, 1.0, 100.0)
@@ -83,26 +84,38 @@ def sliders(models: list[services.ModelInfo]) -> services.PlanRequest:
     return services.PlanRequest(chosen, capacity, round(least / 100, 6), share, seed, confidence=confidence)
 
 
-def _least_range(model_id: str, size: services.PlanSize, capacity: int) -> float:
-    """Upper end of the slider for the minimum exposure; its value begins anew with every model and stays within.
+def _least_range(size: services.PlanSize, capacity: int) -> float:
+    """Upper end of the slider for the minimum exposure; its value stays, whatever the model, and within the range.
 
     A slider whose range changes is another one to Streamlit: its value is then said explicitly.
     """
-    end = max(size.slider_end(capacity), float(st.session_state.get("plan-least-room", 0.0)))
-    value = float(st.session_state.get("plan-least", 0.0))
-    if st.session_state.get("plan-least-of") != model_id:
-        value = size.half_of_places(capacity)
-    if st.session_state.get("plan-least-of") != model_id or st.session_state.get("plan-least-end") != end:
-        st.session_state["plan-least"] = min(value, end)
-    st.session_state["plan-least-of"], st.session_state["plan-least-end"] = model_id, end
+    state = st.session_state
+    end = max(size.slider_end(capacity), float(state.get("plan-least-room", 0.0)))
+    value = state.get("plan-least")
+    if value is None:
+        state["plan-least"] = min(size.half_of_places(capacity), end)
+    elif value > end:
+        state["plan-least"], state["plan-least-lowered"] = end, (float(value), end)
+    elif state.get("plan-least-end") != end:
+        state["plan-least"] = float(value)
+    state["plan-least-end"] = end
     return end
+
+
+def _lowered(least: float) -> None:
+    """Say that the minimum exposure did not fit the slider any more, until it is moved."""
+    was, now = st.session_state.get("plan-least-lowered", (0.0, None))
+    if now == least:
+        st.caption(f":material/info: β was {was:.6g} %, which the slider has no room for here: it is {now:.6g} % now.")
+    else:
+        st.session_state.pop("plan-least-lowered", None)
 
 
 def _capacity_range(size: services.PlanSize) -> int:
     """Upper end of the slider for K: wide enough for what was put on it."""
     state = st.session_state
     end = size.capacity_end(int(state.get("plan-capacity-room", 0)))
-    _begin("plan-capacity", min(10, size.items), 1, end)
+    _begin("plan-capacity", size.usual_capacity, 1, end)
     if state.get("plan-capacity-end") != end:  # another range is another slider: its value is said explicitly
         state["plan-capacity"] = int(state["plan-capacity"])
     state["plan-capacity-end"] = end
@@ -142,11 +155,13 @@ def places(request: services.PlanRequest) -> None:
 def _too_much(request: services.PlanRequest, size: services.PlanSize) -> None:
     """More promised than there are places: how much would fit, each way out a button."""
     most = size.said_exposure(request.capacity)
-    fits = f"β of at most {100 * most:.6g} % or " if most else "no minimum for all items (there are too many) or "
-    text = fits if not request.promises else "smaller minimums or "
+    lower = f"β of at most {100 * most:.6g} %" if most else "no minimum for all items (there are too many)"
+    fits = ["smaller minimums" if request.promises else lower]
+    capacity = services.fitting_capacity(request)
+    if capacity is not None:
+        fits.append(f"K of {capacity:,} or more")
     st.warning(
-        f"These promises ask for more places than there are. They fit with {text}"
-        f"K of at least {messages.count(services.fitting_capacity(request))}.",
+        f"These promises ask for more places than there are. They fit with {' or '.join(fits)}.",
         icon=":material/warning:",
     )
     ways_out(request, None, "places")

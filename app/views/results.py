@@ -73,11 +73,15 @@ def _clash(result: services.PlanResult) -> None:
     with st.container(border=True, key="plan-clash"):
         shown, rest = result.problems[:3], len(result.problems) - 3
         more = f"\n\n… and {messages.count(rest)} more." if rest > 0 else ""
+        said, kept = "Not all promises can be kept together.", "The plan keeps them as far as possible."
+        if result.over_budget and not result.broken:
+            said = "The budget is too small for what is promised."
+            kept = (
+                f"The plan keeps every promise to items and overruns the budget of {result.request.rules.budget:,.6g} "
+                f"by {result.over_budget:,.6g}."
+            )
         st.warning(
-            "**Not all promises can be kept together.**\n\n"
-            + "\n".join(f"- {messages.plain(p)}" for p in shown)
-            + more
-            + "\n\nThe plan keeps them as far as possible.",
+            f"**{said}**\n\n" + "\n".join(f"- {messages.plain(p)}" for p in shown) + f"{more}\n\n{kept}",
             icon=":material/warning:",
         )
         promises.ways_out(result.request, result, "plan", "Ways out:")
@@ -87,13 +91,15 @@ def headline(result: services.PlanResult) -> None:
     """Four figures that sum the plan up."""
     certificate = result.certificate
     gap = "no gap is shown" if certificate.gap is None else f"gap {_small(certificate.gap)}"
+    if result.over_budget:
+        gap = f"{result.over_budget:,.6g} over the budget"
     made = result.promises > 0
     total = messages.count(result.promises)
     metrics = (
         (
             result.unit.capitalize(),
             messages.short(certificate.objective),
-            _given_up(result.cost_of_promises),
+            _given_up(result),
             "Sum of the scores of all planned deliveries; below it, what is given up against a plan without promises.",
         ),
         (
@@ -145,9 +151,10 @@ def preview(before: services.PlanResult, seen: services.PlanPreview | None) -> N
     cells[2].metric("Deliveries that move, about", messages.count(moved), border=True, help="From one item to another")
 
 
-def _given_up(cost: float | None) -> str:
-    """What the promises cost."""
-    if cost is None:
+def _given_up(result: services.PlanResult) -> str:
+    """What the promises cost; nothing is said of a plan that spends more than one without promises may."""
+    cost = result.cost_of_promises
+    if cost is None or result.over_budget:
         return "in the plan"
     return f"{messages.percent(-cost, 1)} for the promises" if cost else "nothing given up"
 
@@ -192,7 +199,7 @@ def _delivery(result: services.PlanResult) -> None:
     columns = {
         "title": Column("Item"),
         "item_id": Column("Id"),
-        "said": Column("Outlook", help="Of the promise, when other user-states come one at a time"),
+        "said": Column("Outlook", help="Of the promise, when other user-states come one at a time", width=210),
         "chance": Column("Chance", "share", "That the promise is kept"),
         "verdict": Column("Promise"),
         "expected": Column("Expected", "count", "User-states that will get the item"),

@@ -37,14 +37,15 @@ def page() -> None:
 
 
 def _welcome() -> None:
+    demo = services.task(services.DEMO)
     messages.empty(
-        "Nothing here yet",
+        "Nothing here yet" if demo is None or demo.state == "failed" else "The demo is on its way",
         "RIM learns from a log of who interacted with what, and when; then it plans which items to show to whom, "
         "so that promises are kept at the least loss of relevance.",
         icon=":material/waving_hand:",
     )
-    demo, own = st.columns(2, gap="large")
-    with demo.container(border=True, height="stretch"):
+    ready, own = st.columns(2, gap="large")
+    with ready.container(border=True, height="stretch"):
         st.markdown("**See it work**")
         st.caption("A year of real purchases of a grocery chain comes along. Import and a brief training take minutes.")
         _demo()

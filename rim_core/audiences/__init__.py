@@ -6,9 +6,10 @@ from rim_core.audiences.export import COLUMNS, FORMATS, ExportReceipt, export_au
 from rim_core.audiences.formulas import neutralised
 from rim_core.audiences.hashing import held_out
 from rim_core.audiences.layouts import LAYOUTS
+from rim_core.audiences.lists import id_columns, read_ids
 from rim_core.audiences.pairs import plan_pairs
 from rim_core.audiences.recipes import AudienceRecipe, audience_of, reproduces, stored_contacts, write_audience
-from rim_core.audiences.selection import Audience, AudienceRules, Removal, read_ids, select_audience
+from rim_core.audiences.selection import Audience, AudienceRules, Removal, select_audience
 from rim_core.audiences.why import Reasons, explain
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "hashed_emails",
     "hashed_phones",
     "held_out",
+    "id_columns",
     "neutralised",
     "plan_pairs",
     "read_ids",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +14,6 @@ from rim_core.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Collection
-
-HEADINGS = ("user_id", "user", "userid", "id", "customer_id", "customer", "visitor_id", "household_id", "household_key")
 
 
 @dataclass(frozen=True)
@@ -197,21 +193,3 @@ def _ranked(frame: pd.DataFrame) -> pd.DataFrame:
     ordered = frame.sort_values(keys, kind="stable", ignore_index=True)
     codes, _ = pd.factorize(ordered["item_id"])
     return ordered.assign(rank=(_places(codes) + 1).astype(np.int32))
-
-
-def read_ids(content: bytes) -> list[str]:
-    """User ids of an uploaded list: the first cell of every line, a heading such as "user_id" left out.
-
-    Raises
-    ------
-    DataError
-        It is no text.
-    """
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError("This list is no UTF-8 text: save it as CSV (UTF-8) with one user id a line.") from error
-    cells = [row[0].strip() for row in csv.reader(io.StringIO(text)) if row and row[0].strip()]
-    if cells and cells[0].lower().replace(" ", "_") in HEADINGS:
-        cells = cells[1:]
-    return list(dict.fromkeys(cells))

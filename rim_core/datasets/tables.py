@@ -284,7 +284,7 @@ def sniff(
         raise FormatError(f"{name} is empty: choose a file with a header line and at least one event.")
     if _is_binary("".join(lines[:100])):
         raise FormatError(f"{name} is no text file, or not in the encoding {encoding}: save it as CSV in UTF-8.")
-    chosen = delimiter or max(DELIMITERS, key=lambda d: _consistency(lines, d))
+    chosen = delimiter or best_delimiter(lines)
     rows = [_cells(line, chosen) for line in lines]
     first = rows[0]
     if len(first) < 2:
@@ -352,6 +352,11 @@ def _is_binary(text: str) -> bool:
     """Whether one character in ten is none that is written."""
     strange = sum(c == "\ufffd" or (c < " " and c not in "\t\f\x1e\x1f") for c in text)
     return 10 * strange > len(text)
+
+
+def best_delimiter(lines: list[str], delimiters: Sequence[str] = DELIMITERS) -> str:
+    """What cuts the most lines into as many cells as the first; the first of ``delimiters`` where nothing cuts."""
+    return max(delimiters, key=lambda d: _consistency(lines, d))
 
 
 def _consistency(lines: list[str], delimiter: str) -> tuple[int, int]:

@@ -117,7 +117,7 @@ def delivery_course(
     share = ends / max(m, 1)
     promised = minimum > 0
     limited = (maximum < m) if maximum is not None else np.zeros(n, bool)
-    pace = np.floor(share[:, None] * minimum[promised][None, :] + 1e-9)
+    pace = share[:, None] * minimum[promised][None, :] - 1e-9
     frame = pd.DataFrame(
         {
             "decided": ends,

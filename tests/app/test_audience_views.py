@@ -220,6 +220,48 @@ def test_a_suppression_list_is_kept_and_chosen(plan: Scenario, app: AppTest) -> 
     assert table["users"].tolist() == [5]
 
 
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+def test_a_list_that_is_uploaded_is_chosen_at_once_whatever_separates_its_columns(
+    plan: Scenario, app: AppTest, separator: str
+) -> None:
+    pairs = services.workspace().scenario_pairs(plan.id, "test")
+    gone = pairs["user_id"].unique()[:2].tolist()
+    rows = [("Email", "Kunde"), *((user, f"no-{i}") for i, user in enumerate([*gone, "stranger"]))]
+    fine(go(app, AUDIENCES))
+    content = "\n".join(separator.join(row) for row in rows).encode()
+    app.file_uploader(key="rule-upload").set_value(("opted out.csv", content, "text/csv"))
+    fine(app.run())
+    (listed,) = services.suppression_lists()
+    assert app.selectbox(key="rule-suppression").value == listed.id
+    assert listed.users == 3  # the heading is no user
+    for _ in range(2):
+        assert "2 of 3 are users of this dataset; unknown: stranger" in words(app)
+        table = [d.value for d in fine(app).dataframe if "rule" in d.value][-1]
+        assert table["pairs"].tolist() == [int(pairs["user_id"].isin(gone).sum())]
+        app.run()
+    app.selectbox(key="rule-suppression").set_value("").run()
+    assert app.selectbox(key="rule-suppression").value == ""  # what was chosen since is not undone
+
+
+def test_a_list_of_strangers_is_an_error_and_another_column_is_chosen_with_one_click(
+    plan: Scenario, app: AppTest
+) -> None:
+    users = services.workspace().scenario_pairs(plan.id, "test")["user_id"].unique()[:3].tolist()
+    fine(go(app, AUDIENCES))
+    app.file_uploader(key="rule-upload").set_value(("strangers.txt", b"Mail\n9999991\n9999992", "text/plain")).run()
+    assert services.suppression_lists() == []
+    (said,) = [e.value for e in app.error]
+    assert "None of the 2 ids of this list is a user of shop v1" in said
+    assert "upload a list that has such ids" in said
+    rows = "\n".join(f"{user};9999{i}" for i, user in enumerate(users))
+    app.file_uploader(key="rule-upload").set_value(("table.csv", f"Kunde;Nr\n{rows}".encode(), "text/csv")).run()
+    fine(app)
+    (column,) = [s for s in app.selectbox if s.label == "Column with the user ids"]
+    assert column.value == "Kunde"
+    column.set_value("Nr").run()
+    assert "None of the 3 ids of column “Nr”" in app.error[0].value
+
+
 def test_rules_that_leave_nobody_say_so(plan: Scenario, app: AppTest) -> None:
     fine(go(app, AUDIENCES))
     app.number_input(key="rule-least").set_value(100_000).run()
@@ -396,10 +438,31 @@ def test_a_file_of_another_campaign_and_one_that_is_no_table_are_said_plainly(
     broken = folder / "broken.csv"
     broken.write_text("a,b\n1,2\n")
     app.text_input(key="campaign-path").set_value(str(broken)).run()
-    assert "is not mapped" in app.error[0].value
+    assert "Choose the column of: User, Item, Time" in words(app)
     app.text_input(key="campaign-path").set_value("/nowhere/x.csv").run()
     assert not app.exception
     assert "x.csv" in app.error[0].value
+
+
+def test_columns_of_other_names_are_chosen_and_a_file_that_cannot_be_read_stops_no_other(
+    plan: Scenario, app: AppTest, until: Callable, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    pairs = services.workspace().scenario_pairs(plan.id, "test")
+    rows = [f"{p.user_id};{p.item_id};2024-05-01 10:00:00;gesehen" for p in pairs.itertuples()]
+    path = tmp_path_factory.mktemp("in") / "ergebnis.csv"
+    path.write_text("\n".join(["Kundennr;Produkt;Wann;Was", *rows]))
+    fine(go(app, CAMPAIGN))
+    app.file_uploader(key="campaign-upload").set_value([("broken.csv", b"nothing", "text/csv")])
+    app.text_input(key="campaign-path").set_value(str(path)).run()
+    assert "Choose the column of: User, Item" in words(app)
+    assert not app.exception
+    for role, column in (("user_id", "Kundennr"), ("item_id", "Produkt"), ("timestamp", "Wann"), ("event_type", "Was")):
+        app.selectbox(key=f"campaign-{role}-{path}").set_value(column)
+    app.run()
+    app.multiselect(key=f"shown-{path}").set_value(["gesehen"]).run()
+    until(app, lambda page: any(m.label == "Delivered" for m in page.metric))
+    assert "Measured without broken.csv" in words(app)
+    assert len(app.error) == 1
 
 
 def test_the_template_is_a_file_that_can_be_imported(tmp_path: Path) -> None:

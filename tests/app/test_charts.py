@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from app.ui import charts, model_charts, plan_charts
+from app.ui import audience_charts, charts, model_charts, plan_charts
 
 
 def costs(values: list[float]) -> pd.DataFrame:
@@ -62,3 +62,42 @@ def test_who_pays_reads_from_the_least_given_up_on_top(states: list[int], first:
     assert bars.orientation == "h"
     assert bars.x[0] == first
     assert bars.y[-1] == "less than 0.5 %"
+
+
+NAME = "<b>fat</b> %{x}"
+ONE = pd.DataFrame(
+    {
+        "item": [NAME], "title": [NAME], "name": [NAME], "model": [NAME], "mode": ["online dual"], "id": ["1"],
+        "kind": ["saved"], "verdict": ["kept"], "outlook": ["likely"], "rank": [1], "events": [1], "cost": [1.0],
+        "item_perplexity": [1.0], "precision": [0.1], "min_exposure": [0.1], "delivered": [1], "delivered_0": [1],
+        "minimum": [1], "maximum": [2], "expected": [1.0], "low": [0.0], "high": [2.0], "planned_delivered": [1],
+        "lost": [1], "planned_share": [0.1], "online_share": [0.1], "outcomes": [1.0], "decided": [1], "pace": [1.0],
+        "time": [pd.Timestamp("2024-01-01")], "step": [1], "train_loss": [1.0], "item_recall": [0.1],
+        "user_recall": [0.1],
+    }
+)  # fmt: skip
+TWO = pd.concat([ONE, ONE.assign(model=f"{NAME} two")])
+DRAWN = {
+    "popularity": lambda: charts.popularity(ONE),
+    "frontier": lambda: plan_charts.frontier(TWO, ONE, ONE),
+    "plans": lambda: plan_charts.plans(ONE),
+    "differences": lambda: plan_charts.differences(ONE, (NAME,)),
+    "delivery": lambda: plan_charts.delivery(ONE, outlook=False),
+    "outlook": lambda: plan_charts.delivery(ONE, outlook=True),
+    "few prices": lambda: plan_charts.prices(ONE, "margin"),
+    "many prices": lambda: plan_charts.prices(pd.concat([ONE] * 20), "margin"),
+    "gave way": lambda: plan_charts.gave_way(ONE),
+    "courses": lambda: audience_charts.item_courses({NAME: ONE}),
+    "shares": lambda: audience_charts.shares(ONE),
+    "outcomes": lambda: audience_charts.expected_outcomes(ONE),
+    "loss": lambda: model_charts.loss(TWO),
+    "comparison": lambda: model_charts.comparison(ONE, "recall"),
+}
+
+
+@pytest.mark.parametrize("chart", DRAWN)
+def test_a_name_is_written_as_it_is_and_not_read_as_html(chart: str) -> None:
+    drawn = str(DRAWN[chart]().to_dict())
+    assert "&lt;b&gt;fat&lt;/b&gt; %&#123;x}" in drawn
+    assert "<b>fat" not in drawn
+    assert "fat&lt;/b&gt; %{x}" not in drawn

@@ -17,7 +17,7 @@ from app.services import rules as written
 from app.services.requests import PlanRequest, constraints
 from app.services.rules import ItemRule, PairRule, Rules
 from rim_core.errors import ConstraintError
-from tests.app.test_planning_day import CATALOGUE, PLAN, go, planned, words
+from tests.app.test_planning_day import CATALOGUE, PLAN, go, planned, tab, words
 
 ALL = Rules(
     3,
@@ -275,3 +275,32 @@ def test_rules_that_cannot_be_planned_with_say_the_cause_and_the_next_step(
     app.number_input(key="rules-budget").set_value(None).run()
     planned(app, until)
     assert "needs the costs of items" not in words(app)
+
+
+def test_a_budget_too_small_says_by_how_much_it_is_overrun_and_is_raised_with_one_click(
+    shop: Path, app: AppTest, until: Callable, model: str
+) -> None:
+    items = services.catalogue_of(model).index.astype(str)
+    costs = tuple(ItemRule(item, cost=1.0 + k % 3) for k, item in enumerate(items))
+    request = PlanRequest(model, 4, 0.05, rules=Rules(budget=100.0, items=costs))
+    app.run()
+    app.query_params["plan"] = request.token()
+    planned(app.switch_page(PLAN).run(), until)
+    result = services.task(services.plan_key(request)).result
+    needed = float(result.groups["delivered"].iloc[0])
+    said = words(app)
+    assert "budget is too small" in said
+    assert f"keeps every promise to items and overruns the budget of 100 by {needed - 100:,.6g}" in said
+    assert "Not all promises can be kept" not in said
+    below = {str(m.delta) for m in app.metric}
+    assert f"{needed - 100:,.6g} over the budget" in below
+    assert "nothing given up" not in below
+    saved = services.save_plan(result, "Too dear")
+    assert services.stored_plan(request).saved.id == saved.id
+    assert services.stored_plan(request).over_budget == pytest.approx(result.over_budget)
+    way = next(b for b in app.button if b.label == f"Raise the budget to {needed:,.6g}")
+    way.click().run()
+    planned(app, until)
+    assert app.number_input(key="rules-budget").value == needed
+    assert "budget is too small" not in words(app)
+    assert "Every promise is kept" in words(tab(app, "Certificate"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -191,6 +192,25 @@ def test_a_way_out_leaves_places_free_and_says_what_the_largest_promise_would_ta
     assert services.promised_places(lower.request) <= 0.951 * size.states
 
 
+def test_no_two_minimums_are_offered_that_mean_the_same_user_states(model: str) -> None:
+    size = services.plan_size(model)
+    for capacity in range(1, size.items):
+        request = PlanRequest(model, capacity, min(1.0, 1.2 * size.fitting_exposure(capacity)))
+        lower = services.relaxations(request)[0]
+        said = [size.promised(float(share) / 100) for share in re.findall(r"([\d.]+) % (?:is|leaves)", lower.note)]
+        assert len(set(said)) == len(said), lower.note
+        assert size.promised(lower.request.min_exposure) == said[-1]
+
+
+def test_the_number_of_items_that_would_fit_is_the_one_that_is_offered(shop: Path, app: AppTest, model: str) -> None:
+    size = services.plan_size(model)
+    app.run()
+    app.query_params["plan"] = PlanRequest(model, 8, 1.3 * size.fitting_exposure(8)).token()
+    app.switch_page(PLAN).run()
+    (said,) = re.findall(r"K of ([\d,]+) or more", words(app))
+    assert f"Raise K to {said}" in {b.label for b in app.button}
+
+
 def test_a_promise_of_one_item_is_kept_and_its_price_and_losers_are_told(model: str) -> None:
     rare = services.catalogue_of(model).index[-1]
     free = make(PlanRequest(model, 3))
@@ -269,6 +289,98 @@ def test_undo_and_redo_step_through_what_was_promised(shop: Path, app: AppTest, 
     assert app.button(key="plan-redo").disabled
 
 
+@pytest.mark.parametrize("least", [0.0, 5.0])
+def test_another_model_leaves_the_minimum_as_it_is(shop: Path, app: AppTest, until: Callable, least: float) -> None:
+    planned(go(app, PLAN), until)
+    app.slider(key="plan-least").set_value(least).run()
+    models = app.selectbox(key="plan-model")
+    other = next(m.id for m in services.models(services.datasets()[0]) if m.id != models.value)
+    models.set_value(other).run()
+    assert app.slider(key="plan-least").value == least
+    planned(app, until)
+    assert PlanRequest.from_token(app.query_params["plan"]).min_exposure == least / 100
+    assert not any("no room for" in c.value for c in app.caption)
+
+
+def test_a_minimum_that_the_slider_has_no_room_for_any_more_is_lowered_and_that_is_said(
+    shop: Path, app: AppTest, until: Callable
+) -> None:
+    planned(go(app, PLAN), until)
+    size = services.plan_size(app.selectbox(key="plan-model").value)
+    app.slider(key="plan-capacity").set_value(8).run()
+    app.slider(key="plan-least").set_value(size.slider_end(8)).run()
+    app.slider(key="plan-capacity").set_value(2).run()
+    end = size.slider_end(2)
+    assert app.slider(key="plan-least").value == end
+    app.run()
+    assert f"β was {size.slider_end(8):.6g} %" in words(app)
+    assert f"it is {end:.6g} % now" in words(app)
+    app.slider(key="plan-least").set_value(1.0).run()
+    assert "β was" not in words(app)
+
+
+@pytest.fixture
+def other(shop: Path) -> str:
+    """Label of a second dataset with a model: other items, other users."""
+    workspace = services.workspace()
+    workspace.add_dataset("other", "shop", options={"users": 150, "items": 12, "days": 60, "seed": 8})
+    info = next(d for d in services.datasets() if d.name == "other")
+    job = services.train(info, services.SplitChoice(by="time", horizon_days=10), ["Popularity"], "brief")
+    end = time.monotonic() + 120
+    while next(j for j in services.jobs() if j.id == job.id).active:
+        assert time.monotonic() < end
+        time.sleep(0.2)
+    return info.label
+
+
+def test_promises_belong_to_their_dataset_and_are_there_again_when_it_is(
+    shop: Path, app: AppTest, until: Callable, model: str, other: str
+) -> None:
+    here = next(d.label for d in services.datasets() if d.label != other)
+    last = str(services.catalogue_of(model).index[-1])
+    app.run()
+    app.selectbox(key="dataset").set_value(here).run()
+    request = PlanRequest(model, 4, 0.05, promises=(Promise(last, minimum=0.1),), rules=services.Rules(3))
+    app.query_params["plan"] = request.token()
+    planned(app.switch_page(PLAN).run(), until)
+    app.slider(key="plan-capacity").set_value(3).run()
+    app.slider(key="plan-capacity").set_value(4).run()
+    assert app.number_input(key="rules-per-user").value == 3
+    app.selectbox(key="dataset").set_value(other).run()
+    assert not app.exception
+    size = services.plan_size(app.selectbox(key="plan-model").value)
+    assert app.number_input(key="rules-per-user").value is None
+    assert app.slider(key="plan-capacity").value == 10
+    assert app.slider(key="plan-least").value == size.half_of_places(10)
+    assert app.slider(key="plan-least").max == size.slider_end(10)
+    assert app.button(key="plan-undo").disabled
+    planned(app, until)
+    app.slider(key="plan-capacity").set_value(2).run()
+    for label, capacity in ((here, 4), (other, 2)):
+        app.selectbox(key="dataset").set_value(label).run()
+        assert app.slider(key="plan-capacity").value == capacity
+    app.selectbox(key="dataset").set_value(here).run()
+    assert PlanRequest.from_token(app.query_params["plan"]) == request
+    assert not app.button(key="plan-undo").disabled
+
+
+def test_what_cannot_be_planned_with_is_said_once(shop: Path, app: AppTest, until: Callable) -> None:
+    planned(go(app, PLAN), until)
+    app.number_input(key="rules-budget").set_value(10.0).run()
+    until(app, lambda page: page.error)
+    assert len(app.error) == 1
+
+
+def test_the_last_training_is_that_of_the_dataset(shop: Path, app: AppTest) -> None:
+    services.workspace().add_dataset("bare", "shop", options={"users": 60, "items": 12, "days": 40, "seed": 5})
+    bare = next(d.label for d in services.datasets() if d.name == "bare")
+    app.run()
+    app.selectbox(key="dataset").set_value(bare).run()
+    app.switch_page(MODELS).run()
+    assert "No trained model yet" in words(app)
+    assert "The last training" not in words(app)
+
+
 def test_a_plan_that_is_cancelled_stops_and_the_page_says_what_happened_above_the_plan_before(
     shop: Path, app: AppTest, until: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -321,6 +433,7 @@ def test_one_bad_row_among_good_ones_the_page_is_of_what_is_in_force_and_says_wh
     assert "2 rows taken in; 1 row left out" in words(app)
     (said,) = [d.value for d in app.dataframe if "why" in d.value]
     assert said.loc[0, ["row", "cell"]].tolist() == [2, "wine"]
+    assert next(d for d in app.dataframe if "why" in d.value).proto.row_height > 64  # only then does text wrap
     assert app.text_area(key="own-text").value == "wine\t3"
     app.run()
     assert "left out" in words(app)

@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app import services
+from app.services import owner
 from app.services.owner import trainings
 from rim_core.storage import Workspace
 
@@ -65,6 +67,20 @@ def test_an_empty_workspace_says_the_next_step_on_every_page(
     assert not app.exception
     assert not app.error
     assert next_step in words(app)
+
+
+def test_start_says_that_the_demo_is_on_its_way(root: Path, app: AppTest) -> None:
+    go_on = threading.Event()
+    task = owner.tasks.request(services.DEMO, lambda report: go_on.wait(60))
+    try:
+        go(app, START)
+        assert not app.exception
+        assert "The demo is on its way" in words(app)
+        assert "Nothing here yet" not in words(app)
+    finally:
+        go_on.set()
+        task.over.wait(60)
+        services.forget(services.DEMO)
 
 
 @pytest.mark.parametrize("page", [*PAGES, START, COMPARE])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import sparse
 
 import rim_core as rim
 from rim_core.evaluation import arrivals, delivery_course, load_distribution
@@ -58,13 +59,21 @@ def test_the_course_adds_up_to_the_delivery_whatever_the_steps() -> None:
             decided = int(course.steps["decided"].iloc[step])
             by_hand = delivered.matrix[coming.order[:decided]].sum(axis=0).A1
             assert (course.exposure[step] == by_hand).all()
-            pace = np.floor(minimum[minimum > 0] * decided / m + 1e-9)
+            pace = minimum[minimum > 0] * decided / m - 1e-9
             assert course.steps["on_pace"].iloc[step] == pytest.approx((by_hand[minimum > 0] >= pace).mean())
         assert course.steps["kept"].iloc[-1] == pytest.approx((delivered.exposure >= minimum)[minimum > 0].mean())
         assert course.steps["over"].iloc[-1] == pytest.approx((delivered.exposure > 60).mean())
         item = course.item(3)
         assert item["delivered"].iloc[-1] == delivered.exposure[3]
         assert item["pace"].iloc[-1] == minimum[3]
+
+
+def test_a_small_promise_is_on_pace_only_at_its_exact_share() -> None:
+    late = np.zeros((9, 1))
+    late[6:] = 1.0  # all three are delivered to the last third
+    coming = arrivals(states_of(list(range(1, 10))))
+    steps = delivery_course(sparse.csr_matrix(late), coming, np.array([3]), steps=9).steps
+    assert steps["on_pace"].tolist() == [0.0] * 8 + [1.0]
 
 
 def test_without_promises_nothing_is_on_or_off_pace() -> None:

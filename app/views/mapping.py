@@ -1,0 +1,57 @@
+"""What the columns of a table mean: guessed, shown with its first rows, to be corrected."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app import services
+from app.ui import messages, tables
+from app.ui.tables import Column
+
+ROLES = {
+    "user_id": ("User", "Who: customer, visitor, household"),
+    "item_id": ("Item", "What: product, film, page"),
+    "timestamp": ("Time", "When it happened"),
+    "value": ("Value", "Optional: amount or rating"),
+    "event_type": ("Event type", "Optional: click, purchase …"),
+    "title": ("Title", "Optional: what people call the item"),
+}
+NOT_THERE = "(not in the file)"
+NEEDED = ("user_id", "item_id", "timestamp")
+
+
+def columns(
+    preview: services.Preview, key: str, table: str, *, roles: tuple[str, ...] = tuple(ROLES), across: int = len(ROLES)
+) -> dict[str, str] | None:
+    """The first rows, and which column plays which role; None (and that on the page) while one that is needed is not.
+
+    Parameters
+    ----------
+    key, table : str
+        Of the form and of the table that it is about, to tell the controls apart.
+    roles : tuple of str
+        Those that matter here.
+    across : int
+        Controls in a row.
+    """
+    st.caption(f"The first {messages.count(len(preview.rows), 'rows')}, as they are in the file:")
+    types = services.guessed_types(preview)
+    shown = {c: Column(f"{c} ({types[str(c)]})", help="As its cells look") for c in preview.rows.columns}
+    tables.show(preview.rows, shown, f"{key}-preview-{table}", rows=5)
+    chosen = {}
+    names = [str(c) for c in preview.rows.columns]
+    for i, role in enumerate(roles):
+        if i % across == 0:
+            cells = st.columns(across)
+        label, explanation = ROLES[role]
+        options = [NOT_THERE, *names]
+        guess = preview.guess.get(role)
+        index = options.index(guess) if guess in options else 0
+        column = cells[i % across].selectbox(label, options, index, key=f"{key}-{role}-{table}", help=explanation)
+        if column != NOT_THERE:
+            chosen[role] = column
+    missing = [ROLES[r][0] for r in NEEDED if r not in chosen]
+    if missing:
+        st.info(f"Choose the column of: {', '.join(missing)}.", icon=":material/arrow_upward:")
+        return None
+    return chosen
