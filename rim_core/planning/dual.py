@@ -87,6 +87,9 @@ class DualPlanner:
         Order in which equal choices are taken.
     gap : float
         Relative gap at which no further repair is tried; the certificate says what was reached.
+    online : bool
+        Whether prices are meant for other user-states as well (``plan.assign``) and moved to the middle of the optimal
+        ones (:mod:`~rim_core.planning.centring`).
     method : "dual" or Algorithm1
         ``"paper"`` or an :class:`~rim_core.planning.paper.Algorithm1`: the algorithm of the paper, to compare with.
 
@@ -102,6 +105,7 @@ class DualPlanner:
         seed: int = 0,
         gap: float = GAP,
         *,
+        online: bool = True,
         method: Literal["dual", "paper"] | Algorithm1 = "dual",
     ) -> None:
         if not isinstance(method, Algorithm1) and method not in ("dual", "paper"):
@@ -109,6 +113,7 @@ class DualPlanner:
         self.constraints = constraints
         self.seed = seed
         self.gap = gap
+        self.online = online
         self.method = Algorithm1() if method == "paper" else method
 
     def fit(
@@ -160,7 +165,7 @@ class DualPlanner:
         else:
             found = Unpromised.of(problem.scores, problem.contacts)
         cut = reachable(problem, found.survey)
-        task = _Task(cut.problem, found, self.seed, self.gap, callback)
+        task = _Task(cut.problem, found, self.seed, self.gap, callback, self.online)
         if isinstance(self.method, Algorithm1):
             solution = task.priced(-self.method.prices(problem, seed=self.seed, callback=callback))
         else:
@@ -190,7 +195,7 @@ class DualPlanner:
             plain.problem.forced_columns, minlength=scores.shape[1]
         )
         raised, margin = with_margin(plain.problem, self.constraints, confidence, eligible)
-        planner = DualPlanner(raised, self.seed, self.gap, method=self.method)
+        planner = DualPlanner(raised, self.seed, self.gap, online=self.online, method=self.method)
         plan = planner.fit(scores, warm_start=plain, callback=callback)
         before = plain.certificate.objective
         cost = max(0.0, 1 - plan.certificate.objective / before) if before > 0 else 0.0
@@ -247,6 +252,7 @@ class _Task:
     seed: int
     gap: float
     callback: Callback
+    online: bool
     bounded: Bounded = field(init=False)
     best_bound: float = field(init=False)
     guess: np.ndarray | None = None
@@ -344,7 +350,7 @@ class _Task:
             else:
                 width, slack, allowance = width * 5, slack / 8, allowance / 8
         assert kept is not None
-        prices = kept[1].prices if kept[0] else self._centred(kept[1].prices, *at)
+        prices = kept[1].prices if kept[0] or not self.online else self._centred(kept[1].prices, *at)
         return replace(kept[1], prices=prices, upper_bound=self.best_bound)
 
     def _centred(self, prices: np.ndarray, drawn: Drawn, result: FlowResult, width: float) -> np.ndarray:

@@ -139,7 +139,7 @@ class _Matcher:
         if self.mode == "offline greedy":
             heed = partial(self.callback, Progress("greedy matching", 0.0, 1.0))
             return self._figures(share, greedy_match(self.test, constraints, seed=self.seed, heed=heed), None)
-        planner = DualPlanner(constraints, seed=self.seed, gap=GAP)
+        planner = DualPlanner(constraints, seed=self.seed, gap=GAP, online=self.mode == "online dual")
         plan = planner.fit(self.planned, warm_start=self.last, callback=self.callback)
         self.last = plan
         delivered = plan.assignment if self.mode == "offline dual" else plan.assign(self.test)
