@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 SWEEPS, FEWEST, PAIRS, SETTLED = 16, 2, 6_000_000, 1e-6
 """Sweeps at most and at least, pairs that all of them may look at, and the share of all prices by which the last one
-moved them. The first sweeps tell most: on the reference's scores two give half of what sixteen do."""
+moved them. The first sweeps tell most."""
 
 
 def centred(

@@ -318,7 +318,7 @@ class _Task:
             self.bound(found)
             solution = self._solution(found, result.cap_price, drawn, result.chosen)
             short = int(result.short.sum())
-            hopeless = self.best_bound < 0.0 and kept is not None and kept[0] <= short
+            hopeless = self.best_bound < -self.gap * self.unpromised.value and kept is not None and kept[0] <= short
             if kept is None or (short, -solution.objective) < (kept[0], -kept[1].objective):
                 kept, at = (short, solution), (drawn, result, width)
             gap = self._gap(solution)
@@ -328,13 +328,10 @@ class _Task:
             self.so_far = f"at most {100 * gap:.2g} % from the best so far" if not short else f"{short:,} short so far"
             log.info("repair %d: %d candidates, short %d, gap %.2g", turn, len(drawn.pairs.item), short, gap)
             complete = len(drawn.pairs.item) + len(drawn.sure_item) == everything
-            if (
-                hopeless
-                or (complete and slack == 0.0)
-                or (short == 0 and (gap <= self.gap or len(centre) > self.fixed))
-            ):
+            if hopeless or (complete and slack == 0.0):
                 break
-            if short == 0 and WORTHWHILE * lacking[1] < gap <= ACCEPTED * self.gap:
+            good = gap <= self.gap or WORTHWHILE * lacking[1] < gap <= ACCEPTED * self.gap
+            if short == 0 and (good or len(centre) > self.fixed):
                 break
             lacking, before_that = (short, gap if short == 0 else np.inf), lacking
             if lacking[0] > WORTHWHILE * before_that[0] or lacking[1] > WORTHWHILE * before_that[1]:
@@ -351,7 +348,7 @@ class _Task:
                 width, slack, allowance = width * 5, slack / 8, allowance / 8
         assert kept is not None
         prices = kept[1].prices if kept[0] or not self.online else self._centred(kept[1].prices, *at)
-        return replace(kept[1], prices=prices, upper_bound=self.best_bound)
+        return replace(kept[1], prices=prices, upper_bound=max(self.best_bound, 0.0))
 
     def _centred(self, prices: np.ndarray, drawn: Drawn, result: FlowResult, width: float) -> np.ndarray:
         """Prices that are as good for these states, and better for others."""
@@ -444,7 +441,7 @@ class _Task:
             np.concatenate([pairs.rows()[chosen], sure]).astype(np.int64),
             np.concatenate([pairs.item[chosen], drawn.sure_item]).astype(np.int64),
             float(pairs.value[chosen].sum()) + drawn.sure_value,
-            self.best_bound,
+            max(self.best_bound, 0.0),
         )
 
     def _cut_down(self, prices: np.ndarray) -> np.ndarray:
