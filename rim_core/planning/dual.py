@@ -36,7 +36,7 @@ from rim_core.planning.cutting import cut_down
 from rim_core.planning.feasibility import reachable
 from rim_core.planning.filling import fill
 from rim_core.planning.flow import FlowResult, exact_repair
-from rim_core.planning.newton import NearPrices, Start, colder, newton_prices
+from rim_core.planning.newton import NearPrices, Start, colder, leaves_little, newton_prices
 from rim_core.planning.paper import Algorithm1
 from rim_core.planning.passes import Unpromised, draw, dual_value, with_further
 from rim_core.planning.plan import Plan, certify
@@ -70,7 +70,7 @@ NARROW, FURTHER = 3, 4.0
 """How often only items that lack something get further candidates, and how many times as many."""
 MORE, FEW, COLUMNS = 1.0, 4.0, 20_000_000
 """Candidates that an item has at least, as a multiple of its minimum and beside it; pairs looked at to find them."""
-ALLOWED = 0.1
+ALLOWED = 0.3
 """Share of the gap that the repair may use up by not telling near-equal choices apart."""
 TIGHTENINGS = 8
 """How often what cannot be kept exactly is planned with less than was promised."""
@@ -309,7 +309,8 @@ class _Task:
         allowance = ALLOWED * self.gap * self.best_bound if np.isfinite(width) else 0.0
         kept: tuple[int, Solution] | None = None
         extra, wanted = np.zeros(self.tree.items), self.bounded.lower[: self.tree.items]
-        coolings, leave_sure, lacking = 0, True, (np.inf, np.inf)
+        # nearly every place is taken by a promise: what must give way may be among the sure pairs
+        coolings, leave_sure, lacking = 0, not leaves_little(self.contacts, bounded), (np.inf, np.inf)
         for turn in range(ROUNDS):
             drawn = self._draw(centre, width, extra, MORE * wanted + FEW, leave_sure=leave_sure)
             result = self._flow(drawn, centre, slack, allowance, turn)
@@ -335,7 +336,7 @@ class _Task:
                 break
             lacking, before_that = (short, gap if short == 0 else np.inf), lacking
             if lacking[0] > WORTHWHILE * before_that[0] or lacking[1] > WORTHWHILE * before_that[1]:
-                leave_sure = False  # no closer: what must give way may be among the sure pairs
+                leave_sure = False  # no closer
             if short and turn < NARROW:  # look further for those who lack something
                 wanted = np.where(result.short[: self.tree.items] > 0, FURTHER * wanted + FEW, wanted)
                 extra[result.clash[: self.tree.items]] = width * 4**turn

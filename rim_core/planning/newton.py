@@ -224,11 +224,9 @@ def newton_prices(
 ) -> NearPrices:
     """Prices near their optimum; it is cooled until a further step gains less than a part of ``gap``."""
     everything = Level(scores, contacts, bounded)
-    places = int(contacts.capacity.sum())
-    tight = places - bounded.lower[: bounded.items].sum() < TIGHT * places
     samples = [
         (Level.sample(scores, contacts, bounded, pairs, seed, deliveries), until)
-        for pairs, deliveries, until in (TIGHT_SAMPLES if tight else SAMPLES)
+        for pairs, deliveries, until in (TIGHT_SAMPLES if leaves_little(contacts, bounded) else SAMPLES)
     ]
     levels = [
         (everything if one.rows is None or len(one.rows) > MOST * len(contacts.capacity) else one, until)
@@ -242,7 +240,7 @@ def newton_prices(
     far = start is None or start.moved > MOVED_FAR
     hottest = epsilon = level * (HOTTEST if start is None else WARMEST if far else max(WARM, MOVED * start.moved))
     coldest *= level
-    before, settled, stage = np.inf, None, "finding prices"
+    before, settled, stage, may_reheat = np.inf, None, "finding prices", True
     while True:
         share = np.log(hottest / epsilon) / np.log(hottest / coldest)
         heed = partial(callback, Progress(stage, 0.1 + 0.5 * float(np.clip(share, 0, 1)), 1.0))
@@ -261,8 +259,13 @@ def newton_prices(
         if first and missed > UNSETTLED and epsilon < REHEATING_ENDS * level:  # the prices are far from here
             hottest = epsilon = REHEATING * epsilon
             continue
-        if settled is not None and missed > SETTLED:  # too cold for Newton: every price waits for all others
-            return settled
+        if at is everything and missed > SETTLED:  # too cold for Newton: every price waits for all others
+            if settled is not None:
+                return settled
+            if may_reheat and epsilon < hottest:  # what a sample settles may leave all states far off
+                epsilon, levels = min(epsilon / COOLING, hottest), [(everything, 0.0)]
+                continue
+            may_reheat = False
         near = NearPrices(prices, level, epsilon, everything.guess)
         if epsilon <= coldest or (at is everything and before - value <= gap * PART * value):
             return near
@@ -270,6 +273,12 @@ def newton_prices(
             before = value
             settled = near if missed <= SETTLED else None
         epsilon = max(epsilon * COOLING, coldest * 0.99)
+
+
+def leaves_little(contacts: Contacts, bounded: Bounded) -> bool:
+    """Whether the items' minimums take nearly all places."""
+    places = int(contacts.capacity.sum())
+    return bool(places - bounded.lower[: bounded.items].sum() < TIGHT * places)
 
 
 def colder(
