@@ -156,7 +156,10 @@ class DenseScores(Scores):
         if a.ndim != 2:
             raise ScoreError(f"Scores must be a matrix of user-states by items; got {a.ndim} dimension(s).")
         super().__init__((a.shape[0], a.shape[1]), states, item_ids)
-        self._a = np.ascontiguousarray(a, np.float32)
+        try:
+            self._a = np.ascontiguousarray(a, np.float32)
+        except (TypeError, ValueError) as error:
+            raise ScoreError(f"Scores are numbers, expected interactions; {error}.") from error
         self.validate()
 
     def tensor(self, start: int, stop: int) -> torch.Tensor:

@@ -17,6 +17,7 @@ from scipy import sparse
 from scipy.special import ndtr
 
 from rim_core.errors import ConstraintError
+from rim_core.planning.groups import is_amount
 from rim_core.planning.online import online_match
 
 if TYPE_CHECKING:
@@ -54,18 +55,16 @@ class Margin:
     cost: float = 0.0
 
 
+def check_confidence(confidence: float) -> None:
+    """Raise :class:`~rim_core.errors.ConstraintError` where it is no probability of at least one half."""
+    if not is_amount(confidence) or not 0.5 <= confidence < 1.0:
+        raise ConstraintError(f"confidence is a probability from 0.5 on and below 1; got {confidence!r}.")
+
+
 def with_margin(
     problem: Problem, constraints: Constraints, confidence: float, eligible: np.ndarray
 ) -> tuple[Constraints, Margin]:
-    """Minimum promises raised to L′ with L′ − z √(2 L′) = L, as far as there are places.
-
-    Raises
-    ------
-    ConstraintError
-        ``confidence`` is no probability of at least one half.
-    """
-    if not 0.5 <= confidence < 1.0:
-        raise ConstraintError(f"confidence is a probability from 0.5 on and below 1; got {confidence:g}.")
+    """Minimum promises raised to L′ with L′ − z √(2 L′) = L, as far as there are places."""
     promised = problem.promised.minimum
     maximum = np.maximum(np.minimum(problem.promised.maximum, eligible), promised)
     places = int(problem.contacts.capacity.sum()) + len(problem.forced_rows)

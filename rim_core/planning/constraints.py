@@ -11,7 +11,7 @@ import pandas as pd
 from scipy import sparse
 
 from rim_core.errors import ConstraintError
-from rim_core.planning.groups import Budget, Group
+from rim_core.planning.groups import Budget, Group, as_numbers, is_amount
 
 PerItem = float | np.ndarray | list[float] | None
 
@@ -123,9 +123,9 @@ class Constraints:
             if name == "capacity" and isinstance(value, Mapping):
                 problems += self._segments(value)
                 continue
-            if value is None:
+            if value is None and name != "capacity":
                 continue
-            array = _numbers(value)
+            array = as_numbers(value)
             if array is None or array.ndim > 1 or array.size == 0:
                 problems.append(f"{name} must be a number or a list of numbers; got {value!r}.")
                 continue
@@ -249,7 +249,7 @@ class Constraints:
 
     def _segments(self, capacity: Mapping[str, int]) -> list[str]:
         problems = []
-        numbers = _numbers(list(capacity.values()))
+        numbers = as_numbers(list(capacity.values()))
         if numbers is None or not numbers.size or not np.isfinite(numbers).all() or (numbers < 0).any():
             problems.append(
                 f"capacity by segment must name whole numbers that are not negative; got {dict(capacity)!r}."
@@ -280,9 +280,10 @@ class Constraints:
         ]
         for name in ("min_total", "max_total", "max_per_user"):
             number = getattr(self, name)
-            if number is not None and (not np.isfinite(number) or number < 0 or number != round(number)):
+            if number is not None and (not is_amount(number) or number != round(number)):
                 problems.append(f"{name} must be a whole number that is not negative; got {number!r}.")
-        if None not in (self.min_total, self.max_total) and self.min_total > self.max_total:  # type: ignore[operator]
+        totals = (self.min_total, self.max_total)
+        if all(map(is_amount, totals)) and self.min_total > self.max_total:  # type: ignore[operator]
             problems.append("min_total is above max_total: lower one or raise the other.")
         for name in ("forced", "forbidden", "contacted"):
             problems += self._pairs(name, 2)
@@ -292,42 +293,46 @@ class Constraints:
             if moments is not None:
                 object.__setattr__(self, name, _times(name, moments, problems))
         if self.eligible is not None:
-            kept = {str(k): [_plain(w) for w in who] for k, who in self.eligible.items()}
+            kept = {str(k): [_plain(w, "eligible", problems) for w in who] for k, who in self.eligible.items()}
             object.__setattr__(self, "eligible", kept)
         problems += self._values()
         return problems
 
     def _pairs(self, name: str, length: int) -> list[str]:
-        given = getattr(self, name)
+        given, problems = getattr(self, name), []  # type: Any, list[str]
         if given is None:
-            return []
+            return problems
         if sparse.issparse(given):
             entries = sparse.coo_matrix(given)
             columns = (entries.row.tolist(), entries.col.tolist(), entries.data.tolist())
             given = list(zip(*columns[:length], strict=True))
-        kept = tuple(tuple(_plain(part) for part in entry) for entry in given)
+        kept = tuple(tuple(_plain(part, name, problems) for part in entry) for entry in given)
         object.__setattr__(self, name, kept)
         wrong = [entry for entry in kept if len(entry) != length]
         if wrong:
-            return [f"{name} lists {length} things each (who, item{', value' * (length == 3)}); got {wrong[0]!r}."]
-        return []
+            problems.append(
+                f"{name} lists {length} things each (who, item{', value' * (length == 3)}); got {wrong[0]!r}."
+            )
+        return problems
 
     def _values(self) -> list[str]:
         problems = []
         if self.value is not None:
             if isinstance(self.value, Mapping):
-                object.__setattr__(self, "value", {str(k): float(v) for k, v in self.value.items()})
-                array = _numbers(list(self.value.values()))
+                array = as_numbers(list(self.value.values()))
+                if array is not None:
+                    object.__setattr__(self, "value", {str(k): float(v) for k, v in self.value.items()})
             else:
-                array = _numbers(self.value)
+                array = as_numbers(self.value)
                 if array is not None and array.ndim == 1:
                     array.setflags(write=False)
                     object.__setattr__(self, "value", array)
             if array is None or array.ndim > 1 or not np.isfinite(array).all() or (array < 0).any():
                 problems.append("value must be finite and not negative, one number or one per item.")
-        weights = np.array([entry[2] for entry in self.pair_value or () if len(entry) == 3], float)
-        if not np.isfinite(weights).all() or (weights < 0).any():
-            problems.append(f"pair_value must be finite and not negative; got {_worst(weights)}.")
+        weights = as_numbers([entry[2] for entry in self.pair_value or () if len(entry) == 3])
+        if weights is None or not np.isfinite(weights).all() or (weights < 0).any():
+            worst = "text" if weights is None else _worst(weights)
+            problems.append(f"pair_value must be finite and not negative; got {worst}.")
         return problems
 
     def _spread(self, name: str, size: int, per: str, problems: list[str]) -> np.ndarray:
@@ -338,25 +343,22 @@ class Constraints:
         return np.broadcast_to(value, (size,))
 
 
-def _numbers(value: Any) -> np.ndarray | None:
-    try:
-        return np.array(value, dtype=float)
-    except (TypeError, ValueError):
-        return None
-
-
 def _worst(array: np.ndarray) -> str:
     bad = array[~np.isfinite(array) | (array < 0)]
     return f"{bad.flat[0]:g}"
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, name: str, problems: list[str]) -> Any:
     """A user, item, row, column or number as JSON knows it."""
     if isinstance(value, str):
         return value
     if isinstance(value, int | np.integer):
         return int(value)
-    return float(value)
+    number = as_numbers(value)
+    if number is None or number.ndim:
+        problems.append(f"{name} names users and items by text or whole numbers; got {value!r}.")
+        return repr(value)
+    return float(number)
 
 
 def _times(name: str, moments: Mapping[str, Any], problems: list[str]) -> dict[str, str]:

@@ -30,17 +30,19 @@ from rim_core.assignment import Assignment, assignment_matrix
 from rim_core.errors import ConstraintError, ScoreError
 from rim_core.planning.candidates import Candidates, Contacts, top_of_candidates, top_value
 from rim_core.planning.centring import centred
-from rim_core.planning.confidence import with_margin
+from rim_core.planning.confidence import check_confidence, with_margin
 from rim_core.planning.contention import beside_forced, contentions
 from rim_core.planning.cutting import cut_down
 from rim_core.planning.feasibility import reachable
 from rim_core.planning.filling import fill
 from rim_core.planning.flow import FlowResult, exact_repair
+from rim_core.planning.groups import is_amount
 from rim_core.planning.newton import NearPrices, Start, colder, leaves_little, newton_prices
 from rim_core.planning.paper import Algorithm1
 from rim_core.planning.passes import Unpromised, draw, dual_value, with_further
 from rim_core.planning.plan import Plan, certify
 from rim_core.planning.problem import resolve
+from rim_core.planning.restricted import DrawnScores
 from rim_core.planning.smoothing import Bounded
 from rim_core.planning.trimming import Solution, missed_rows, trim
 from rim_core.progress import Progress, silent
@@ -110,6 +112,10 @@ class DualPlanner:
     ) -> None:
         if not isinstance(method, Algorithm1) and method not in ("dual", "paper"):
             raise ConstraintError(f"There is no method {method!r}: use 'dual' or 'paper'.")
+        if not is_amount(gap):
+            raise ConstraintError(f"gap is a share of the objective that is not negative; got {gap!r}.")
+        if not is_amount(seed) or seed % 1:
+            raise ConstraintError(f"seed is a whole number that is not negative; got {seed!r}.")
         self.constraints = constraints
         self.seed = seed
         self.gap = gap
@@ -157,6 +163,7 @@ class DualPlanner:
         if warm_start is not None and not warm_start.assignment.items.equals(scores.item_ids):
             raise ScoreError("warm_start is a plan of other items: plan these from the beginning.")
         if confidence is not None:
+            check_confidence(confidence)
             return self._surely(scores, confidence, warm_start, callback)
         problem = resolve(scores, self.constraints)
         callback(Progress("reading the scores", 0.0, 1.0))
@@ -274,6 +281,8 @@ class _Task:
             near = self._newton(self.bounded, start)
         if not (exactly or self.small):
             return self.priced(near.prices)
+        if near.level == 0.0 and len(near.prices) > self.fixed and self.unpromised.value == 0.0:
+            return self._worthless()
         if self.small and near.level > 0.0 and len(near.prices) > self.fixed:
             near = replace(near, prices=self._cut_down(near.prices))
         best = self._repair(near, self.bounded)
@@ -283,6 +292,16 @@ class _Task:
             drawn = draw(self.scores, self.bounded.boost(best.prices), width, self.contacts.capacity)
             best = fill(best, self.problem, self.bounded, drawn, self.seed)
         return best
+
+    def _worthless(self) -> Solution:
+        """Where every score is 0, prices are 0 and say nothing of overlapping groups: scores are drawn instead."""
+        drawn = DrawnScores.like(self.scores, self.seed)
+        task = replace(
+            self, problem=replace(self.problem, scores=drawn), unpromised=Unpromised.of(drawn, self.contacts)
+        )
+        found = task.solve(None, exactly=True)
+        nothing = np.zeros_like(found.prices)
+        return replace(found, prices=nothing, cap_price=0.0 * found.cap_price, objective=0.0, upper_bound=0.0)
 
     def priced(self, prices: np.ndarray) -> Solution:
         """What given prices lead to, as they are."""

@@ -49,11 +49,15 @@ def reachable(problem: Problem, survey: Survey) -> Reachable:
     promised, places = int(minimum.sum()), places_of(problem, room)
     if promised > places:
         share = places / promised
-        states = len(room)
+        states, items = len(room), int((minimum > 0).sum())
+        lower = (
+            f"lower every minimum to {np.floor(100 * share):.0f} % of itself"
+            if minimum.max() > 1
+            else f"promise {places:,} of these {items:,} items at most"
+        )
         problems.append(
-            f"{promised:,} exposures are promised and {states:,} user-states have {places:,} places: lower every "
-            f"minimum to {np.floor(100 * share):.0f} % of itself, or raise the capacity to "
-            f"{int(np.ceil(promised / states))} items."
+            f"{promised:,} exposures are promised and {states:,} user-states have {places:,} places: {lower}, or raise "
+            f"the capacity to {int(np.ceil(promised / states))} items."
         )
         minimum = np.floor(minimum * share).astype(np.int64)
     found = most_of_few(problem, minimum, eligible)

@@ -12,6 +12,21 @@ import pandas as pd
 from rim_core.errors import ConstraintError
 
 
+def as_numbers(value: Any) -> np.ndarray | None:
+    """Float64 array of what is given; None where something in it is no number (text is none)."""
+    try:
+        array = np.asarray(value)
+        return None if array.dtype.kind in "USMm" else np.array(array, dtype=float)
+    except (TypeError, ValueError):
+        return None
+
+
+def is_amount(value: Any) -> bool:
+    """Whether it is one number, finite and not negative."""
+    array = as_numbers(value)
+    return array is not None and array.ndim == 0 and bool(np.isfinite(array)) and bool(array >= 0)
+
+
 @dataclass(frozen=True)
 class Group:
     """Minimum and maximum exposure of a set of items together.
@@ -59,11 +74,13 @@ class Group:
             value = getattr(self, name)
             if value is None:
                 continue
-            if not np.isfinite(value) or value < 0 or (top is not None and value > top):
-                what = "a share in [0, 1]" if top else "finite and not negative"
-                found.append(f"{name} of group {self.name!r} must be {what}; got {value:g}.")
+            if not is_amount(value) or (top is not None and value > top):
+                what = "a share in [0, 1]" if top else "a number that is finite and not negative"
+                found.append(f"{name} of group {self.name!r} must be {what}; got {value!r}.")
             elif top is None and value != round(value):
                 found.append(f"{name} of group {self.name!r} counts whole exposures; got {value:g}.")
+        if found:
+            return found
         found += [
             f"Give {side}_exposure or {side}_count of group {self.name!r}, not both."
             for side in ("min", "max")
@@ -137,20 +154,20 @@ class Budget:
     name: str = "budget"
 
     def __post_init__(self) -> None:
+        problems = []
+        if not is_amount(self.limit):
+            problems.append(
+                f"The limit of {self.name!r} must be a number that is finite and not negative; got {self.limit!r}."
+            )
+        values = as_numbers(list(self.costs.values()) if isinstance(self.costs, Mapping) else self.costs)
+        if values is None or values.ndim > 1 or not np.isfinite(values).all() or (values < 0).any():
+            problems.append(f"Costs of {self.name!r} must be finite and not negative, one number or one per item.")
+        if problems or values is None:
+            raise ConstraintError(problems)
         if isinstance(self.costs, Mapping):
             object.__setattr__(self, "costs", {str(k): float(v) for k, v in self.costs.items()})
-        elif isinstance(self.costs, int | float | np.number):
-            object.__setattr__(self, "costs", float(self.costs))
         else:
-            object.__setattr__(self, "costs", tuple(float(v) for v in self.costs))
-        values = np.array(list(self.costs.values()) if isinstance(self.costs, Mapping) else self.costs, float)
-        problems = []
-        if not np.isfinite(self.limit) or self.limit < 0:
-            problems.append(f"The limit of {self.name!r} must be finite and not negative; got {self.limit:g}.")
-        if not np.isfinite(values).all() or (values < 0).any():
-            problems.append(f"Costs of {self.name!r} must be finite and not negative.")
-        if problems:
-            raise ConstraintError(problems)
+            object.__setattr__(self, "costs", tuple(values.tolist()) if values.ndim else float(values))
 
     def per_item(self, item_ids: pd.Index, problems: list[str]) -> np.ndarray:
         """c of every item, float64 (n,)."""

@@ -124,6 +124,46 @@ class RestrictedScores(Scores):
         return RestrictedScores(self.scores.take(rows), self.restriction.take(rows))
 
 
+class DrawnScores(Scores):
+    """Between 1 and 2 by chance, −inf where a pair is not allowed: for scores that tell no pair from another.
+
+    Parameters
+    ----------
+    scores : Scores (m, n)
+        Say what is allowed.
+    rows, columns : ndarray (m,), (n,)
+        A score is 1 and the fraction of the product of its two numbers.
+    """
+
+    def __init__(self, scores: Scores, rows: np.ndarray, columns: np.ndarray) -> None:
+        super().__init__(scores.shape, scores.states, scores.item_ids)
+        self.scores, self.rows, self.columns = scores, rows, columns
+
+    @classmethod
+    def like(cls, scores: Scores, seed: int) -> DrawnScores:
+        """Drawn for the allowed pairs of ``scores``."""
+        rng, (m, n) = np.random.default_rng(seed), scores.shape
+        return cls(scores, 1e4 * rng.random(m), rng.random(n))
+
+    def tensor(self, start: int, stop: int) -> torch.Tensor:
+        z = self.scores.tensor(start, stop)
+        drawn = torch.from_numpy(self._drawn(self.rows[start:stop, None], self.columns)).to(z.device)
+        return torch.where(z == -torch.inf, z, drawn)
+
+    def pairs(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        z = self.scores.pairs(rows, columns)
+        out: np.ndarray = np.where(z == -np.inf, z, self._drawn(self.rows[rows], self.columns[columns]))
+        return out
+
+    def take(self, rows: np.ndarray) -> DrawnScores:
+        return DrawnScores(self.scores.take(rows), self.rows[rows], self.columns)
+
+    @staticmethod
+    def _drawn(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        out: np.ndarray = (1.0 + (rows * columns) % 1.0).astype(np.float32)
+        return out
+
+
 def pair_matrix(rows: np.ndarray, columns: np.ndarray, shape: tuple[int, int]) -> sparse.csr_matrix | None:
     """1 at every pair; None where there is none."""
     if not len(rows):

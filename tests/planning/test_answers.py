@@ -255,6 +255,23 @@ def test_algorithm_1_comes_near_and_says_how_near(scores: Scores, plan: Plan) ->
         DualPlanner(constraints, method="other")  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [({"gap": "x"}, "gap is a share"), ({"gap": -1.0}, "gap is a share"), ({"seed": "x"}, "seed is a whole number"),
+     ({"seed": 1.5}, "seed is a whole number"), ({"seed": -1}, "seed is a whole number")],
+)  # fmt: skip
+def test_arguments_that_are_no_numbers_are_named(wrong: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConstraintError, match=words):
+        DualPlanner(Constraints(capacity=1), **wrong)
+
+
+@pytest.mark.parametrize("confidence", ["90%", 1.0, 0.4, float("nan"), [0.9]])
+def test_confidence_is_a_probability(confidence: Any) -> None:
+    scores = Scores.from_dense(np.ones((9, 3), np.float32))
+    with pytest.raises(ConstraintError, match="confidence is a probability"):
+        DualPlanner(Constraints(capacity=1)).fit(scores, confidence=confidence)
+
+
 def test_a_plan_without_places_answers_as_well() -> None:
     plan = DualPlanner(Constraints(capacity=0, min_exposure=0.1)).fit(Scores.from_dense(np.ones((9, 3), np.float32)))
     assert plan.problems
@@ -265,3 +282,9 @@ def test_a_plan_without_places_answers_as_well() -> None:
 def test_intervals_of_no_states_or_levels_are_refused(plan: Plan, states: int, level: float) -> None:
     with pytest.raises(ConstraintError, match="level between 0 and 1"):
         plan.delivery_intervals(states, level=level)
+
+
+def test_promises_of_one_state_each_are_lowered_by_leaving_items_out() -> None:
+    scores = Scores.from_dense(np.random.default_rng(0).random((4, 9)).astype(np.float32))
+    plan = DualPlanner(Constraints(capacity=2, min_exposure_count=1)).fit(scores)
+    assert any("promise 8 of these 9 items at most, or raise the capacity to 3 items" in p for p in plan.problems)

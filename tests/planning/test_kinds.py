@@ -173,3 +173,22 @@ def test_greedy_refuses_what_it_does_not_know_and_keeps_the_rest() -> None:
     eligible = greedy_match(scores, constraints_of("eligible")).matrix.toarray() > 0
     assert scores.states is not None
     assert not eligible[~np.isin(scores.states.user_ids.astype(str), ["u0", "u1", "u2", "u5"]), 5].any()
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_overlapping_groups_are_kept_where_every_score_is_zero(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    m, n, k = int(rng.integers(10, 60)), int(rng.integers(4, 12)), int(rng.integers(1, 4))
+    some = np.zeros((m, n), bool)  # promises are what some assignment keeps
+    for x in range(m):
+        some[x, rng.permutation(n)[:k]] = True
+    parts = [np.flatnonzero(rng.random(n) < 0.5) for _ in range(3)]
+    groups = [
+        Group(f"g{i}", items=part.tolist(), min_count=int(some[:, part].sum()) - 1)
+        for i, part in enumerate(parts)
+        if len(part)
+    ]
+    plan = DualPlanner(Constraints(capacity=k, groups=groups)).fit(Scores.from_dense(np.zeros((m, n), np.float32)))
+    assert plan.certificate.feasible
+    assert not plan.problems
+    assert (plan.item_prices == 0).all()
