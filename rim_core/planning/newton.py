@@ -47,6 +47,9 @@ SETTLED, SETTLED_LAST, LAST, REDRAWS = 0.02, 0.005, 3e-3, 4
 are drawn to get there."""
 WIDTH = 10.0
 """Pairs this many ε below (or above) their state's threshold are left out of a Newton step: π is 0 (or 1) to 1e-5."""
+CREEPING, STRIDE = 0.9, 8.0
+"""Where a draw leaves more than this share of what was missed and prices went as far as it lets them, the next is so
+many times as wide: items that have to themselves what few states can take push out pairs far above the threshold."""
 PART, STALLED = 2.5, 0.05
 """Parts of the gap that is aimed at: below them a further temperature, or drawing candidates anew at the same one, is
 not worth its passes."""
@@ -118,7 +121,7 @@ class Level:
         width = np.inf if first else WIDTH * epsilon
         missed = value = np.inf
         for _ in range(REDRAWS):
-            before = value
+            before, start, far_off = value, prices, missed
             heed()
             drawn = draw(
                 self.scores, self.bounded.boost(prices), width, self.contacts.capacity,
@@ -134,6 +137,8 @@ class Level:
             prices = self._alone(dual, point)
             if missed <= tolerance or abs(before - value) <= STALLED * gap * abs(value):
                 break
+            if missed > CREEPING * far_off and np.abs(prices - start).max() >= width:
+                width *= STRIDE  # all that is contested is further off
         return prices, missed, value
 
     def give_up(self, prices: np.ndarray) -> np.ndarray | None:

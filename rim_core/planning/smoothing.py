@@ -312,8 +312,7 @@ class SmoothedDual:
             z = residual / (scale + damping) * solved
             rz, previous = float(residual @ z), rz
             p = z + rz / previous * p
-        moved = x[:n][free[:n] > 0]
-        common = float(np.median(moved)) if len(moved) else 0.0  # prices that move together contest no other pairs
+        common = float(np.median(x[:n]))  # prices that all move together contest no other pairs
         longest = LONGEST * self.epsilon
         apart = np.zeros(n) if apart is None else apart
         low, high = np.clip(-reach - apart, -longest, 0.0), np.clip(reach - apart, 0.0, longest)
@@ -360,9 +359,9 @@ def _solve_states(row_ptr, item, value, boost, eps, room, user_price):  # type: 
             user_price[x] = max(lowest - REACH * eps, 0.0) if user_price[x] > 0.0 else 0.0
             continue
         places = float(room[x])
-        low, high = 0.0, np.inf
+        low, high, stride = -1.0, np.inf, REACH * eps  # −1: 0 itself has not been tried
         u = user_price[x]
-        for _ in range(80):
+        for _ in range(100):
             filled, slope = _filled(net, count, eps, u)
             surplus = filled - places
             if abs(surplus) <= 1e-7 * places:
@@ -373,15 +372,13 @@ def _solve_states(row_ptr, item, value, boost, eps, room, user_price):  # type: 
                 high = u
                 if u <= 0.0:
                     break
-            if slope > 1e-12:
-                following = u + eps * surplus / slope
-            elif surplus > 0.0:
-                following = u + REACH * eps
-            else:
-                following = u - REACH * eps
+            step = eps * surplus / slope if slope > 1e-12 else np.copysign(np.inf, surplus)
+            if abs(step) > stride:  # far from all that is contested: the slope there tells nothing
+                step = np.copysign(stride, surplus)
+                stride *= 2.0
+            following = max(u + step, 0.0)
             if following <= low or following >= high:
-                following = u + REACH * eps if high == np.inf else 0.5 * (low + high)
-            following = max(following, 0.0)
+                following = 0.5 * (low + high)
             if following == u:
                 break
             u = following
