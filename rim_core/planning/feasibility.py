@@ -49,11 +49,11 @@ def reachable(problem: Problem, survey: Survey) -> Reachable:
     promised, places = int(minimum.sum()), places_of(problem, room)
     if promised > places:
         share = places / promised
-        states, items = len(room), int((minimum > 0).sum())
+        states, some = len(room), int((minimum > 0).sum())
         lower = (
             f"lower every minimum to {np.floor(100 * share):.0f} % of itself"
             if minimum.max() > 1
-            else f"promise {places:,} of these {items:,} items at most"
+            else f"promise {places:,} of these {some:,} items at most"
         )
         problems.append(
             f"{promised:,} exposures are promised and {states:,} user-states have {places:,} places: {lower}, or raise "
