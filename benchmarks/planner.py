@@ -1,6 +1,6 @@
 """What the planner reaches, row by row of its table: exactness, gaps, CPU seconds, previews, online delivery, scale.
 
-    python benchmarks/planner.py                      every row but `scale` and `paper`
+    python benchmarks/planner.py                      every row but `journey`, `scale` and `paper`
     python benchmarks/planner.py reference preview    these rows
     python benchmarks/planner.py scale --states 200000
     python benchmarks/planner.py --quick --json out.json
@@ -25,6 +25,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from complete_journey import HORIZON, START, everyone
+from rows import made
 from scipy import sparse
 
 import rim_core as rim
@@ -54,6 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--quick", action="store_true", help="smaller instances: that it runs, not how well")
     parser.add_argument("--states", type=int, default=1_000_000, help="user-states of the row `scale`")
+    parser.add_argument("--model", default="BoostedCounts", help="whose scores the row `journey` plans on")
     parser.add_argument("--json", type=Path, help="write all figures here")
     options = parser.parse_args(arguments)
     unknown = sorted(set(options.rows) - set(ROWS))
@@ -62,7 +65,7 @@ def main(arguments: list[str] | None = None) -> int:
     torch.set_num_threads(options.threads)
     warm_up()
     found: list[Row] = []
-    for name in options.rows or [n for n in ROWS if n not in ("scale", "paper")]:
+    for name in options.rows or [n for n in ROWS if n not in LONG]:
         for row in ROWS[name](options):
             found.append({"row": name, **row})
             print(f"{name:>11}  {row['what']:<52} {row['measured']:<58} bar {row['bar']}", flush=True)
@@ -222,6 +225,20 @@ def on_reference(options: argparse.Namespace) -> list[Row]:
         )
         for count in (9, 21)
     ]  # fmt: skip
+
+
+def journey(options: argparse.Namespace) -> Iterator[Row]:
+    """A fortnight of Complete Journey, planned on the scores of one of our models (trained here)."""
+    log = rim.load_dataset("complete-journey")
+    split = rim.split_by_time(log, start=START, horizon=HORIZON, calibration=1)
+    assert split.later is not None
+    states = everyone(split.later.test)
+    scores = made(options.model, 0).fit(split, refit=True).score(states)
+    for share in (0.002,) if options.quick else (0.002, 0.004):
+        yield _solved(
+            f"complete-journey, {options.model}, K 10, β {100 * share:g} %", scores,
+            Constraints(capacity=10, min_exposure=share), "gap ≤ 0.1 %, shortfall 0",
+        )  # fmt: skip
 
 
 def online(options: argparse.Namespace) -> list[Row]:
@@ -400,6 +417,7 @@ ROWS: dict[str, Callable[[argparse.Namespace], Iterable[Row]]] = {
     "lp": against_linear_program,
     "cold": cold,
     "reference": on_reference,
+    "journey": journey,
     "gaps": gaps,
     "infeasible": infeasible,
     "preview": preview,
@@ -409,6 +427,9 @@ ROWS: dict[str, Callable[[argparse.Namespace], Iterable[Row]]] = {
     "frontier": curves,
     "scale": scale,
 }
+
+LONG = ("journey", "scale", "paper")
+"""Rows that run when they are named."""
 
 if __name__ == "__main__":
     sys.exit(main())
