@@ -327,11 +327,12 @@ class _Task:
         width, slack = (np.inf, 0.0) if self.small else (REPAIR_WIDTH * near.epsilon, near.epsilon)
         allowance = ALLOWED * self.gap * self.best_bound if np.isfinite(width) else 0.0
         kept: tuple[int, Solution] | None = None
-        extra, wanted = np.zeros(self.tree.items), self.bounded.lower[: self.tree.items]
+        extra, lower = np.zeros(self.tree.items), self.bounded.lower[: self.tree.items]
+        wanted = np.where(lower > 0, MORE * lower + FEW, 0.0)
         # nearly every place is taken by a promise: what must give way may be among the sure pairs
         coolings, leave_sure, lacking = 0, not leaves_little(self.contacts, bounded), (np.inf, np.inf)
         for turn in range(ROUNDS):
-            drawn = self._draw(centre, width, extra, MORE * wanted + FEW, leave_sure=leave_sure)
+            drawn = self._draw(centre, width, extra, wanted, leave_sure=leave_sure)
             result = self._flow(drawn, centre, slack, allowance, turn)
             # an item that nobody takes may have any price up to where somebody would: without a minimum it has none
             found = self.bounded.sensible(np.concatenate([result.prices, centre[self.fixed :]]))
@@ -357,7 +358,8 @@ class _Task:
             if lacking[0] > WORTHWHILE * before_that[0] or lacking[1] > WORTHWHILE * before_that[1]:
                 leave_sure = False  # no closer
             if short and turn < NARROW:  # look further for those who lack something
-                wanted = np.where(result.short[: self.tree.items] > 0, FURTHER * wanted + FEW, wanted)
+                share = self.tree.lacking_share(result.short)
+                wanted = np.where(share > 0, FURTHER * np.maximum(wanted, share) + FEW, wanted)
                 extra[result.clash[: self.tree.items]] = width * 4**turn
             elif not short and near.epsilon > 0.0 and coolings < COOLINGS:
                 heed = partial(self._repairing, turn, None)
@@ -390,7 +392,7 @@ class _Task:
     def _draw(
         self, centre: np.ndarray, width: float, extra: np.ndarray, wanted: np.ndarray, *, leave_sure: bool
     ) -> Drawn:
-        """Pairs around the prices, and of every item that a minimum binds for ``wanted`` states at least.
+        """Pairs around the prices, and of every item for ``wanted`` states at least.
 
         What hardly any state wants lies far below all thresholds, and a few such items would lack a path.
         """
@@ -400,7 +402,7 @@ class _Task:
             guess=self.guess, leave_sure=leave_sure and not self.contacts.capped, extra=extra,
         )  # fmt: skip
         have = np.bincount(first.pairs.item, minlength=n) + first.sure_exposure
-        wanted = np.where(self.bounded.lower[:n] > 0, np.minimum(wanted, self.unpromised.survey.eligible), 0.0)
+        wanted = np.minimum(wanted, self.unpromised.survey.eligible)
         few = np.flatnonzero(have < wanted)
         few = few[np.argsort((have - wanted)[few], kind="stable")][: max(1, COLUMNS // self.scores.shape[0])]
         if not len(few):

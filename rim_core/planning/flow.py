@@ -78,6 +78,25 @@ class Tree:
             at[inside] = self.up[at[inside]]
         return total
 
+    def lacking_share(self, short: np.ndarray) -> np.ndarray:
+        """What an item would have to deliver were the minimums that are short shared equally, its own or a group's.
+
+        ``short`` and what it returns are as promised exposures: (n + g,), (n,); 0 for items of no short promise.
+        """
+        nodes, share = len(self.up), np.zeros(self.items)
+        size, at = np.zeros(nodes), np.arange(self.items)
+        while len(at):
+            size += np.bincount(at, minlength=nodes)
+            at = self.up[at]
+            at = at[at >= 0]
+        part = np.where(short > 0, self.minimum / np.maximum(size, 1.0), 0.0)
+        at, inside = np.arange(self.items), np.full(self.items, True)
+        while inside.any():
+            share[inside] = np.maximum(share[inside], part[at[inside]])
+            at[inside] = self.up[at[inside]]
+            inside = at >= 0
+        return share
+
 
 @dataclass(frozen=True, eq=False)
 class FlowResult:

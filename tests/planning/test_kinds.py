@@ -192,3 +192,18 @@ def test_overlapping_groups_are_kept_where_every_score_is_zero(seed: int) -> Non
     assert plan.certificate.feasible
     assert not plan.problems
     assert (plan.item_prices == 0).all()
+
+
+def test_a_group_finds_all_the_few_pairs_its_items_have() -> None:
+    """900 promised of the 900 pairs there are, for which states let go of what they want a hundred times as much."""
+    m, n = 12_000, 60
+    rng = np.random.default_rng(3)
+    values = (rng.exponential(1, (m, n)) * rng.exponential(1, (m, 1))).astype(np.float32)
+    values[:, :30] *= 0.01
+    eligible: dict[str, Any] = {str(y): rng.choice(m, 30, replace=False).tolist() for y in range(30)}
+    group = Group("few", items=tuple(range(30)), min_count=900)
+    plan = DualPlanner(Constraints(capacity=3, groups=[group], eligible=eligible)).fit(Scores.from_dense(values))
+    assert not plan.problems
+    assert plan.certificate.feasible
+    assert plan.certificate.gap is not None
+    assert plan.certificate.gap < 1e-6
