@@ -281,7 +281,8 @@ class _Task:
             near = self._newton(self.bounded, start)
         if not (exactly or self.small):
             return self.priced(near.prices)
-        if near.level == 0.0 and len(near.prices) > self.fixed and self.unpromised.value == 0.0:
+        worthless = self.unpromised.value == 0.0 and not isinstance(self.scores, DrawnScores)
+        if worthless and len(near.prices) > self.fixed:
             return self._worthless()
         if self.small and near.level > 0.0 and len(near.prices) > self.fixed:
             near = replace(near, prices=self._cut_down(near.prices))

@@ -207,3 +207,10 @@ def test_a_group_finds_all_the_few_pairs_its_items_have() -> None:
     assert plan.certificate.feasible
     assert plan.certificate.gap is not None
     assert plan.certificate.gap < 1e-6
+
+
+def test_overlapping_groups_without_a_place_are_a_clash() -> None:
+    groups = [Group("a", items=[0, 1], min_count=2), Group("b", items=[1, 2], min_count=2)]
+    plan = DualPlanner(Constraints(capacity=0, groups=groups)).fit(Scores.from_dense(np.ones((5, 3), np.float32)))
+    assert plan.problems
+    assert not plan.certificate.feasible
