@@ -48,6 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
         if split is None:
             print(f"{data} is not at {SHARED}: left out. Set RIM_SHARED_DATA to the folder that holds it.")
             continue
+        split = split.later or split  # everything before the test window trains
         happened = split.test.target_counts
         print(f"\n{data}: {len(split.test):,} test user-states, {happened.sum():,.0f} events")
         results[data] = {}

@@ -9,7 +9,7 @@ one.
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -28,6 +28,7 @@ from rim_core.models.affinity.pair_features import (
     visible_events,
 )
 from rim_core.models.affinity.trees import CountTrees
+from rim_core.models.ahead import drift
 from rim_core.models.base import Model, Progress
 from rim_core.models.intensity.hawkes_poisson import HawkesPoisson
 from rim_core.models.parts import load_part, part_weights, trained_on, within
@@ -49,6 +50,29 @@ ROUNDS, LEAVES, LEARNING_RATE, SMALLEST_LEAF, MAX_EVENTS = 200, 31, 0.1, 200, 4_
 NEW_ROUNDS, NEW_LEAVES, NEW_RATE = 200, 8, 0.05
 """Of the trees that say how many new items a state takes up. LightGBM halves the steps of a Poisson loss, so R rounds
 lower an expectation to exp(−R · rate / 2) of the mean at least: users who left without a word need some 200."""
+LITTLE_UNMET = 1e-4
+"""Share of the direction's weight below which a state has met everything: sums in float32 tell no less from nothing."""
+
+
+@dataclass(frozen=True)
+class _Lesson:
+    """What one window teaches.
+
+    Attributes
+    ----------
+    pairs, again : ndarray (P, F), (P,)
+        Features of the pairs that had met before, and how often they met in the window.
+    people, new : ndarray (m, F′), (m,)
+        Features of the states, and their events with items they had not met.
+    foreseen : float
+        Of these events, by the direction (where it counts).
+    """
+
+    pairs: np.ndarray
+    again: np.ndarray
+    people: np.ndarray
+    new: np.ndarray
+    foreseen: float
 
 
 class PairTrees(Model):
@@ -86,6 +110,7 @@ class PairTrees(Model):
         self._again = CountTrees("", 0.0, ())
         self._new = CountTrees("", 0.0, ())
         self._level = 1.0
+        self._ahead = 1.0
 
     # -- what the two differ in -------------------------------------------------------------------------------
 
@@ -116,46 +141,56 @@ class PairTrees(Model):
     def _fit(self, split: Split, callback: Callback, checkpoint: Path | None) -> None:
         self._origin = origin_of(split)
         self._fit_direction(split, callback, checkpoint)
-        pairs: list[np.ndarray] = []
-        people: list[np.ndarray] = []
-        again: list[np.ndarray] = []
-        new: list[np.ndarray] = []
+        lessons: list[_Lesson] = []
         names: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
-        foreseen = 0.0
         for states, clock in self._labelled(split):
             states = replace(states, exclude_seen=False)
             direction = self._direction(states)
             x, table, names = self._features(states, clock, direction)
-            if self._direction_counts:
-                foreseen += float(_unmet(direction, table)[1].sum())
             met = values_at(states.targets, table.rows, table.columns)
-            pairs.append(x[0])
-            people.append(x[1])
-            again.append(met)
-            new.append(states.target_counts - np.bincount(table.rows, met, len(states)))
-        self._again = CountTrees.fit(
-            np.concatenate(pairs), np.concatenate(again), names[0],
-            rounds=self.rounds, leaves=self.leaves, learning_rate=self.learning_rate, smallest_leaf=self.smallest_leaf,
-            seed=self.seed, report=lambda share: callback(Progress(f"{self.name}: trees", 0.5 + 0.4 * share, 1.0)),
-        )  # fmt: skip
-        events = float(sum(counts.sum() for counts in new))
-        if self._direction_counts:
-            self._level = events / foreseen if foreseen > 0 else 1.0
-            about_new = f"the intensity times {self._level:.3g}"
-        else:
-            self._new = CountTrees.fit(
-                np.concatenate(people), np.concatenate(new), names[1],
-                rounds=NEW_ROUNDS, leaves=NEW_LEAVES, learning_rate=NEW_RATE,
-                smallest_leaf=max(self.smallest_leaf // 4, 1), seed=self.seed,
-                report=lambda share: callback(Progress(f"{self.name}: new items", 0.9 + 0.1 * share, 1.0)),
-            )  # fmt: skip
-            about_new = f"{NEW_ROUNDS} small ones"
+            new = states.target_counts - np.bincount(table.rows, met, len(states))
+            foreseen = float(_unmet(direction, table)[1].sum()) if self._direction_counts else 0.0
+            lessons.append(_Lesson(x[0], met, x[1], new, foreseen))
+        ahead = 1.0
+        if len(lessons) > 1:  # windows, the last one last
+            self._grow(lessons[:-1], names, within(callback, 0.5, 0.2))
+            ahead = drift(lessons[-1].again.sum() + lessons[-1].new.sum(), self._expected(lessons[-1]))
+        self._grow(lessons, names, within(callback, 0.7, 0.3))
+        self._ahead = self.fit_info["ahead"] = ahead
         self._clock = ItemClock.at(split, None, self._origin)
+        met_again = sum(float(one.again.sum()) for one in lessons)
+        met_new = sum(float(one.new.sum()) for one in lessons)
+        about_new = f"the intensity times {self._level:.3g}" if self._direction_counts else f"{NEW_ROUNDS} small ones"
         self.fit_info["training"] = (
-            f"{self.rounds} trees on {sum(map(len, pairs)):,} labelled pairs that had met before "
-            f"({sum(a.sum() for a in again):,.0f} events), {about_new} "
-            f"on {sum(map(len, people)):,} user-states for new items ({events:,.0f} events)"
+            f"{self.rounds} trees on {sum(len(one.pairs) for one in lessons):,} labelled pairs that had met before "
+            f"({met_again:,.0f} events), {about_new} on {sum(len(one.people) for one in lessons):,} user-states for "
+            f"new items ({met_new:,.0f} events)"
         )
+        if len(lessons) > 1:
+            self.fit_info["training"] += f", times {ahead:.3f} for what a window ahead holds"
+
+    def _grow(self, lessons: list[_Lesson], names: tuple[tuple[str, ...], tuple[str, ...]], callback: Callback) -> None:
+        """Trees of what met again, and of new items trees or a level."""
+        self._again = CountTrees.fit(
+            np.concatenate([one.pairs for one in lessons]), np.concatenate([one.again for one in lessons]), names[0],
+            rounds=self.rounds, leaves=self.leaves, learning_rate=self.learning_rate, smallest_leaf=self.smallest_leaf,
+            seed=self.seed, report=lambda share: callback(Progress(f"{self.name}: trees", 0.8 * share, 1.0)),
+        )  # fmt: skip
+        if self._direction_counts:
+            foreseen = sum(one.foreseen for one in lessons)
+            self._level = sum(float(one.new.sum()) for one in lessons) / foreseen if foreseen > 0 else 1.0
+            return
+        self._new = CountTrees.fit(
+            np.concatenate([one.people for one in lessons]), np.concatenate([one.new for one in lessons]), names[1],
+            rounds=NEW_ROUNDS, leaves=NEW_LEAVES, learning_rate=NEW_RATE,
+            smallest_leaf=max(self.smallest_leaf // 4, 1), seed=self.seed,
+            report=lambda share: callback(Progress(f"{self.name}: new items", 0.8 + 0.2 * share, 1.0)),
+        )  # fmt: skip
+
+    def _expected(self, lesson: _Lesson) -> float:
+        """Events that the trees expect of these states in all."""
+        new = self._level * lesson.foreseen if self._direction_counts else self._new.predict(lesson.people).sum()
+        return float(self._again.predict(lesson.pairs).sum() + new)
 
     def _labelled(self, split: Split) -> Iterator[tuple[UserStates, ItemClock]]:
         """Labelled states in parts, with the items as they stood then.
@@ -229,11 +264,12 @@ class PairTrees(Model):
             x, table, _ = self._features(some, self._clock, which)
             met, unmet = _unmet(which, table)
             if self._direction_counts:
-                scale[part] = self._level
+                scale[part] = self._ahead * self._level
             else:
-                scale[part] = np.where(unmet > 1e-12, self._new.predict(x[1]) / np.maximum(unmet, 1e-12), 0.0)
+                new = self._ahead * self._new.predict(x[1])
+                scale[part] = np.where(unmet > 0.0, new / np.where(unmet > 0.0, unmet, 1.0), 0.0)
             rest = scale[part][table.rows] * met
-            counts = np.maximum(self._again.predict(x[0]), 1e-7 + 1e-5 * rest)
+            counts = np.maximum(self._ahead * self._again.predict(x[0]), 1e-7 + 1e-5 * rest)
             rows.append(table.rows + start)
             columns.append(table.columns)
             values.append(counts - rest)
@@ -256,6 +292,7 @@ class PairTrees(Model):
             "clock": self._clock.values,
             "origin": np.array(origin, np.int64),
             "level": np.array([self._level]),
+            "ahead": np.array([self._ahead]),
         }
 
     def _load_weights(self, weights: dict[str, np.ndarray]) -> None:
@@ -264,6 +301,7 @@ class PairTrees(Model):
         self._clock = ItemClock(ITEM_FEATURES, weights["clock"])
         self._origin = int(weights["origin"][0]) if len(weights["origin"]) else None
         self._level = float(weights["level"][0])
+        self._ahead = float(weights["ahead"][0]) if "ahead" in weights else 1.0  # trained before there was a drift
 
 
 class RFMGBDT(PairTrees):
@@ -434,7 +472,9 @@ def _chosen(
 def _unmet(direction: FactorScores, table: PairTable) -> tuple[np.ndarray, np.ndarray]:
     """(the direction's weight on every pair that has met (P,), its sum over all others of every state (m,))."""
     met = direction.pairs(table.rows, table.columns).astype(float)
-    return met, _row_sums(direction) - np.bincount(table.rows, met, len(direction))
+    whole = _row_sums(direction)
+    unmet = whole - np.bincount(table.rows, met, len(direction))
+    return met, np.where(unmet > LITTLE_UNMET * whole, unmet, 0.0)
 
 
 def _row_sums(scores: FactorScores) -> np.ndarray:

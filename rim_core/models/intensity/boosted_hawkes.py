@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rim_core.errors import ModelError
+from rim_core.models.ahead import drift, last_window
 from rim_core.models.base import Intensity, Progress
 from rim_core.models.intensity.hawkes_poisson import HawkesPoisson
 from rim_core.models.intensity.history import history_features
+from rim_core.models.parts import within
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,7 +35,8 @@ class BoostedHawkes(Intensity):
 
     Trees (LightGBM, Poisson loss) are grown on counts in windows, ages of past events and sessions, from the labelled
     states and the same users a little earlier; with little data none are grown and HawkesPoisson remains. One factor
-    makes the total over ``split.labelled`` what really happened there.
+    makes the total over ``split.labelled`` what really happened there; in a split by time another one follows the
+    drift to the window after (:mod:`~rim_core.models.ahead`).
 
     Parameters
     ----------
@@ -79,6 +82,17 @@ class BoostedHawkes(Intensity):
         self._factor = 1.0
 
     def _fit(self, split: Split, callback: Callback, checkpoint: Path | None) -> None:
+        ahead, parts = 1.0, None if split.config.get("by") == "user" else last_window(split.labelled)
+        if parts is not None:
+            earlier, last = parts
+            self._learn(replace(split, labelled=earlier), within(callback, 0.0, 0.5))
+            ahead = drift(last.target_counts.sum(), self._intensity(last).sum())
+        self._learn(split, within(callback, 0.5, 0.5))
+        self._factor *= ahead
+        self.fit_info["ahead"] = ahead
+        self.fit_info["training"] += f", times {ahead:.3f} for what a window ahead holds" if parts is not None else ""
+
+    def _learn(self, split: Split, callback: Callback) -> None:
         labelled = split.labelled
         times = np.concatenate([labelled.time - int(share * labelled.horizon) for share in EARLIER])
         states = replace(labelled, user=np.tile(labelled.user, len(EARLIER)), time=times)

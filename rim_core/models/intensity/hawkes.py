@@ -10,6 +10,7 @@ import numpy as np
 from scipy.linalg import expm
 
 from rim_core.errors import ModelError
+from rim_core.models.ahead import drift, last_window
 from rim_core.models.base import Intensity, Progress
 from rim_core.models.intensity.kernels import (
     channels_of,
@@ -98,7 +99,13 @@ class Hawkes(Intensity):
         if points:
             self._learn(realisations)
         callback(Progress("Hawkes: calibrating", 0.9, 1.0))
+        ahead, parts = 1.0, None if split.config.get("by") == "user" else last_window(split.labelled)
+        if parts is not None:
+            self._calibrate(parts[0])
+            ahead = drift(parts[1].target_counts.sum(), self._intensity(parts[1]).sum())
         self._calibrate(split.labelled)
+        self._factor *= ahead
+        self.fit_info["ahead"] = ahead
         self.fit_info["training"] = (
             f"least squares on {points:,} events of {len(realisations):,} users, {self.kernels} kernels from "
             f"{self._scales[0] / 1e6:.3g} s to {self._scales[-1] / 86_400e6:.3g} days, "
