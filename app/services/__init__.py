@@ -40,11 +40,13 @@ from app.services.campaign import (
 from app.services.data import (
     ImportRequest,
     SplitChoice,
+    Writing,
     add_dataset,
     dataset_version,
     datasets,
     default_split,
     guessed_types,
+    in_words,
     keep_upload,
     overview,
     preview,
@@ -156,6 +158,7 @@ from app.services.training import (
 from app.tasks import Task
 from rim_core.audiences import AudienceRecipe, AudienceRules, Reasons
 from rim_core.datasets.guessing import Preview
+from rim_core.errors import EmptyLogError as NothingUsable
 from rim_core.errors import RimError as Problem
 from rim_core.evaluation import CampaignResult, Lift
 from rim_core.jobs import Job
@@ -187,6 +190,7 @@ __all__ = [
     "Loaded",
     "MadeAudience",
     "ModelInfo",
+    "NothingUsable",
     "PairRule",
     "PlanPreview",
     "PlanRequest",
@@ -207,6 +211,7 @@ __all__ = [
     "SizeCurve",
     "SplitChoice",
     "Task",
+    "Writing",
     "abouts",
     "active_jobs",
     "add_dataset",
@@ -244,6 +249,7 @@ __all__ = [
     "group_values",
     "guessed_types",
     "hindsight_key",
+    "in_words",
     "item_rules_from_text",
     "item_story",
     "item_table",

@@ -124,6 +124,52 @@ def test_a_table_is_added_by_path_with_its_columns_guessed_and_its_rejects_count
     assert "1 rejected: unreadable time" in reasons
 
 
+def add_file(app: AppTest, file: Path) -> None:
+    """Upload a file on the form that adds a dataset."""
+    go(app, PAGES[0])
+    app.selectbox(key="add-source").set_value("file").run()
+    app.file_uploader(key="add-upload").set_value((file.name, file.read_bytes(), "text/csv")).run()
+
+
+def test_values_with_decimal_commas_are_read_and_the_report_says_how(
+    root: Path, app: AppTest, until: Callable, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    file = tmp_path_factory.mktemp("in") / "bons.csv"
+    rows = [f"c{i % 7};p{i % 5};2024-01-{1 + i % 28:02d};{i},50" for i in range(90)]
+    file.write_text("\n".join(["customer;sku;time;price", *rows]))
+    add_file(app, file)
+    app.button(key="add-go").click().run()
+    until(app, lambda _: bool(services.datasets()))
+    info = services.datasets()[0]
+    assert info.events == 90
+    app.run()
+    (said,) = [t.value for t in app.text]
+    assert "Values are written with a decimal comma: " in said
+    assert str(root) not in said
+
+
+def test_a_file_without_a_usable_row_says_why_by_its_own_name_and_gives_the_rows(
+    root: Path, app: AppTest, until: Callable, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    file = tmp_path_factory.mktemp("in") / "bons.csv"
+    rows = [f'c{i % 7},p{i % 5},2024-01-{1 + i % 28:02d},"{1 + i},250"' for i in range(90)]
+    file.write_text("\n".join(["customer,sku,time,price", *rows]))
+    add_file(app, file)
+    app.button(key="add-go").click().run()
+    until(app, lambda a: a.error)
+    said = app.error[0].value.replace("\\", "")
+    assert "bons.csv: 0 of 90 rows kept" in said
+    assert "“Decimal sign” ','" in said
+    assert str(root) not in said
+    assert "Download the rejected rows" in [b.label for b in app.get("download_button")]
+    (rejects,) = (root / "data" / "rejects").iterdir()
+    assert str(root) not in rejects.read_text()
+    app.selectbox(key="add-decimal").set_value(",").run()
+    app.button(key="add-go").click().run()
+    until(app, lambda _: bool(services.datasets()))
+    assert services.datasets()[0].events == 90
+
+
 def test_a_file_that_is_not_there_is_said_plainly_and_changes_nothing(root: Path, app: AppTest) -> None:
     go(app, PAGES[0])
     app.selectbox(key="add-source").set_value("file").run()
