@@ -153,6 +153,7 @@ from app.services.training import (
     request_reliability,
     resume,
     train,
+    train_again,
     trained_splits,
 )
 from app.tasks import Task
@@ -318,6 +319,7 @@ __all__ = [
     "template",
     "text_of",
     "train",
+    "train_again",
     "trained_splits",
     "uploaded_users",
     "warm_up",

@@ -84,13 +84,20 @@ def attention() -> list[Attention]:
     return found
 
 
+WAYS_ON = {
+    "resume": "Resume or discard it",
+    "again": "Train again or discard it",
+    "change": "See what to change",
+}
+
+
 def _jobs() -> list[Attention]:
     ended = {"failed": "failed", "cancelled": "was cancelled", "interrupted": "was interrupted"}
     return [
         Attention(
             "job",
             f"The training of {job.title} on {job.dataset} {ended[job.state]} at {100 * job.share:.0f} %.",
-            "Resume or discard it",
+            WAYS_ON[job.way_on or "again"],
             "views/models.py",
             {"dataset": job.dataset},
         )

@@ -134,7 +134,7 @@ def _job(job: services.Job) -> None:
             key=f"cancel-{job.id}",
             icon=":material/stop:",
             width="stretch",
-            help="What was checkpointed is kept: a cancelled training can be resumed.",
+            help="What was checkpointed is kept: a training that had come so far can be resumed.",
         ):
             services.cancel(job.id)
             st.rerun(scope="fragment")
@@ -162,7 +162,7 @@ def _unfinished() -> None:
     for job in found[:SHOWN]:
         _offer(job)
     if len(found) > SHOWN:
-        with st.expander(f"{messages.count(len(found) - SHOWN, 'older trainings')} can be resumed too"):
+        with st.expander(f"{messages.count(len(found) - SHOWN, 'older trainings')} did not end well either"):
             for job in found[SHOWN:]:
                 _offer(job)
 
@@ -170,12 +170,21 @@ def _unfinished() -> None:
 def _offer(job: services.Job) -> None:
     with st.container(border=True, key=f"unfinished-{job.id}"):
         text, go, drop = st.columns([6, 1.4, 1.4], vertical_alignment="center")
+        same = " It would fail again as it is: change that and train below." if job.way_on == "change" else ""
         text.markdown(
             f"{STATE_ICONS[job.state]} **{messages.plain(job.title)}** on {messages.plain(job.dataset)} "
-            f"{ENDED[job.state]} at {messages.percent(job.share, 0)}. {messages.plain(job.message or '')}"
+            f"{ENDED[job.state]} at {messages.percent(job.share, 0)}. {messages.plain(job.message or '')}{same}"
         )
-        if go.button("Resume", key=f"resume-{job.id}", type="primary", icon=":material/play_arrow:", width="stretch"):
+        if job.way_on == "resume" and go.button(
+            "Resume", key=f"resume-{job.id}", type="primary", icon=":material/play_arrow:", width="stretch"
+        ):
             services.resume(job.id)
+            st.rerun()
+        if job.way_on == "again" and go.button(
+            "Train again", key=f"again-{job.id}", type="primary", icon=":material/refresh:", width="stretch",
+            help="From the beginning: nothing of it was kept.",
+        ):  # fmt: skip
+            services.train_again(job.id)
             st.rerun()
         if drop.button("Discard", key=f"discard-{job.id}", icon=":material/delete:", width="stretch"):
             services.discard(job.id)

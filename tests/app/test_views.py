@@ -24,6 +24,7 @@ from streamlit.testing.v1 import AppTest
 from app import services
 from app.services import owner
 from app.services.owner import trainings
+from rim_core.jobs.folder import LASTING, JobFolder
 from rim_core.storage import Workspace
 
 PAGES = ("views/data.py", "views/models.py", "views/plan.py", "views/audiences.py")
@@ -237,14 +238,51 @@ def values(y: list[float] | dict) -> list[float]:
     return list(y)
 
 
+def ways_on(app: AppTest) -> list[str]:
+    """Buttons that take up a training again."""
+    return [b.label for b in app.button if b.label in ("Resume", "Train again")]
+
+
+def test_a_training_of_which_nothing_is_kept_is_not_resumed_but_trained_again(
+    shop: Path, app: AppTest, until: Callable
+) -> None:
+    go(app, PAGES[1])
+    job = trainings().submit("shop", split=services.SplitChoice().config(), models=["Random"])
+    services.cancel(job.id)
+    app.run()
+    assert ways_on(app) == ["Train again"]
+    assert [a.remedy for a in services.attention() if a.kind == "job"] == ["Train again or discard it"]
+    app.button(key=f"again-{job.id}").click().run()
+    assert job.id not in [j.id for j in services.jobs()]
+    until(app, lambda _: services.jobs()[0].state == "done")
+    assert services.jobs()[0].title == "Random"
+
+
+def test_a_training_that_would_fail_again_says_what_to_change_and_offers_nothing_else(
+    shop: Path, app: AppTest, until: Callable
+) -> None:
+    go(app, PAGES[1])
+    job = trainings().submit("shop", split=services.SplitChoice().config(), models=["Random"])
+    services.workspace().set_job(job.id, "running", started=True)
+    folder = JobFolder(services.workspace().jobs_folder / job.id)
+    folder.write_result({"state": "failed", "message": "Too few events: take a shorter horizon.", LASTING: True})
+    until(app, lambda _: services.jobs()[0].state == "failed")
+    app.run()
+    assert "Too few events: take a shorter horizon. It would fail again as it is" in words(app)
+    assert ways_on(app) == []
+    assert "Discard" in [b.label for b in app.button]
+
+
 def test_a_killed_training_is_told_and_can_be_resumed(shop: Path, app: AppTest, until: Callable) -> None:
     go(app, PAGES[1])
     job = services.train(services.datasets()[0], services.SplitChoice(), ["GRU×Activity"], "full")
-    until(app, lambda _: services.jobs()[0].progress is not None)
+    parts = services.workspace().parts_folder
+    until(app, lambda _: list(parts.glob("*.checkpoint/checkpoint.safetensors")))
     os.kill(services.jobs()[0].progress.pid, signal.SIGKILL)
     until(app, lambda _: services.jobs()[0].state == "interrupted")
     app.run()
     assert "was interrupted" in words(app)
+    assert ways_on(app) == ["Resume"]
     app.button(key=f"resume-{job.id}").click().run()
     until(app, lambda _: services.jobs()[0].state == "running")
     services.cancel(job.id)
