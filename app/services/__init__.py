@@ -96,7 +96,7 @@ from app.services.promise_table import from_table as promises_from_table
 from app.services.promise_table import from_text as promises_from_text
 from app.services.promise_table import to_csv as promises_to_csv
 from app.services.relaxing import Relaxation, fitting_capacity, relaxations
-from app.services.requests import SURE, PlanRequest, PlanSize, Promise, covered
+from app.services.requests import SURE, PlanRequest, PlanSize, Promise, known, resting
 from app.services.rules import (
     PAIR_RULES,
     ItemRule,
@@ -232,7 +232,6 @@ __all__ = [
     "comparison",
     "contacts_known",
     "contents",
-    "covered",
     "dataset_version",
     "datasets",
     "default_split",
@@ -259,6 +258,7 @@ __all__ = [
     "keep_campaign",
     "keep_upload",
     "kept_result",
+    "known",
     "labels",
     "landmarks",
     "lately",
@@ -299,6 +299,7 @@ __all__ = [
     "request_results",
     "request_simulation",
     "request_why",
+    "resting",
     "resume",
     "rules_from_table",
     "rules_to_csv",

@@ -46,6 +46,7 @@ def page() -> None:
             history.remember(request)
             with steps:  # above, but of what is remembered now
                 history.buttons()
+            promises.resting(request)
         result = _result(info, request)
     history.keep_link(request, result)
     with save, messages.guard(services.Problem, "save the plan"):

@@ -15,6 +15,8 @@ from app.views import history, pasting
 if TYPE_CHECKING:
     from streamlit.elements.lib.column_types import ColumnConfig
 
+NAMED = 5
+"""Items that a model does not know, named one by one."""
 LISTED = 5_000
 """Items up to which a list offers them; of more, ids or titles are typed."""
 
@@ -197,8 +199,9 @@ def table(request: services.PlanRequest) -> services.PlanRequest:
     """
     catalogue = services.catalogue_of(request.model_id)
     state = st.session_state
-    if state.get("plan-own-of", request.model_id) != request.model_id:
-        _carry_over(catalogue)
+    if state.get("plan-own-of", request.model_id) != request.model_id:  # it may know other items, and more of a group
+        history.put_promises(state.get(history.TABLE, ()))
+        history.redraw_rules()
     state["plan-own-of"] = request.model_id
     promises: tuple[services.Promise, ...] = state.get(history.TABLE, ())
     many = f" ({len(promises):,})" if promises else ""
@@ -211,15 +214,23 @@ def table(request: services.PlanRequest) -> services.PlanRequest:
     return replace(request, promises=promises)
 
 
-def _carry_over(catalogue: pd.DataFrame) -> None:
-    """Another model may know other items: promises about items it does not know are left out, and that is said."""
-    before = st.session_state.get(history.TABLE, ())
-    kept = tuple(p for p in before if services.covered(p, catalogue))
-    if len(kept) < len(before):
-        st.toast(
-            f"{messages.count(len(before) - len(kept), 'promises')} are about items that this model does not know."
+def resting(request: services.PlanRequest) -> None:
+    """Which promises and rules are about items that this model does not know, and a way to be rid of them."""
+    catalogue = services.catalogue_of(request.model_id)
+    about = services.resting(request, catalogue)
+    if not about:
+        return
+    with st.container(border=True, horizontal=True, vertical_alignment="center", key="plan-resting"):
+        more = f" and {messages.count(len(about) - NAMED)} more" if len(about) > NAMED else ""
+        st.warning(
+            f"This model does not know {messages.plain(', '.join(about[:NAMED]))}{more}. What is promised or ruled "
+            "about them rests: it stays in the tables, and counts again with a model that knows them.",
+            icon=":material/bedtime:",
         )
-        history.put_promises(kept)
+        st.button(
+            "Leave them out", icon=":material/playlist_remove:", key="plan-resting-out", on_click=history.put,
+            args=(services.known(request, catalogue),), help="It can be undone.",
+        )  # fmt: skip
 
 
 def _add(catalogue: pd.DataFrame) -> None:
@@ -274,7 +285,9 @@ def _editor(promises: tuple[services.Promise, ...], catalogue: pd.DataFrame) -> 
         placeholder=messages.NONE,
         column_config={
             "applies_to": st.column_config.SelectboxColumn(
-                "About", options=services.abouts(catalogue), default=services.ITEM
+                "About",
+                options=list(dict.fromkeys([*services.abouts(catalogue), *state["plan-own-base"]["applies_to"]])),
+                default=services.ITEM,
             ),
             "target": st.column_config.TextColumn("Which", help="Id or title of the item, or value of the feature"),
             "minimum": _percent("At least"),
@@ -282,7 +295,8 @@ def _editor(promises: tuple[services.Promise, ...], catalogue: pd.DataFrame) -> 
             "items": st.column_config.NumberColumn("Items", disabled=True, help="How many items this is about"),
         },
     )
-    read = services.promises_from_table(edited, catalogue)
+    base = state["plan-own-base"]
+    read = services.promises_from_table(edited, catalogue, set(zip(base["applies_to"], base["target"], strict=True)))
     pasting.complaints(read.problems)
     return read.promises
 

@@ -36,6 +36,11 @@ def go(app: AppTest, page: str) -> AppTest:
     return app if page == START else app.switch_page(page).run()
 
 
+def metric(app: AppTest, label: str) -> str:
+    """The value of a figure by its label."""
+    return next(str(m.value) for m in app.metric if m.label == label)
+
+
 def tab(app: AppTest, name: str) -> AppTest:
     """Open a tab of the plan."""
     app.session_state["plan-tabs"] = next(t.label for t in app.tabs if name in t.label)
@@ -79,12 +84,24 @@ def test_a_single_items_promise_goes_before_its_groups_and_that_before_the_gener
     np.testing.assert_allclose(found.max_exposure, [0.9, 0.9, 1.0, 1.0])
 
 
-def test_promises_about_what_is_not_there_or_cannot_be_are_all_named() -> None:
-    request = PlanRequest("x", 2, promises=(Promise("nothing", minimum=0.1), Promise("t", minimum=0.5, maximum=0.2)))
-    with pytest.raises(ConstraintError) as error:
+def test_promises_that_cannot_be_are_named() -> None:
+    request = PlanRequest("x", 2, promises=(Promise("c", minimum=0.1), Promise("t", minimum=0.5, maximum=0.2)))
+    with pytest.raises(ConstraintError, match="Item t"):
         constraints(request, CATALOGUE)
-    assert "no item nothing" in str(error.value)
-    assert "Item t" in str(error.value)
+
+
+def test_promises_and_rules_about_items_that_are_not_here_rest_and_are_named() -> None:
+    here = PlanRequest("x", 2, promises=(Promise("c", minimum=0.1), Promise("A", "brand", maximum=0.5)))
+    rules = services.Rules(
+        items=(services.ItemRule("gone", value=2.0),), pairs=(services.PairRule("forced", "u", "c"),)
+    )
+    more = (*here.promises, Promise("nothing", maximum=0.1), Promise("Z", "brand", 0.2), Promise("x", "shape", 0.2))
+    request = replace(here, promises=more, rules=rules)
+    assert services.resting(request, CATALOGUE) == ["brand Z", "gone", "nothing", "shape x"]
+    kept = services.known(request, CATALOGUE)
+    assert (kept.promises, kept.rules) == (here.promises, replace(rules, items=()))
+    assert constraints(request, CATALOGUE).to_dict() == constraints(kept, CATALOGUE).to_dict()
+    assert services.resting(kept, CATALOGUE) == []
 
 
 def test_a_link_holds_a_plan_and_a_damaged_one_is_said_to_be() -> None:
@@ -362,6 +379,34 @@ def test_promises_belong_to_their_dataset_and_are_there_again_when_it_is(
     app.selectbox(key="dataset").set_value(here).run()
     assert PlanRequest.from_token(app.query_params["plan"]) == request
     assert not app.button(key="plan-undo").disabled
+
+
+def test_what_is_about_items_that_another_version_lacks_rests_until_it_is_left_out(
+    shop: Path, app: AppTest, until: Callable, model: str
+) -> None:
+    item = str(services.catalogue_of(model).index[3])
+    rules = services.Rules(
+        items=(services.ItemRule("GONE", value=3.0),), pairs=(services.PairRule("forced", "u", "GONE"),)
+    )
+    promises = (Promise(item, minimum=0.1), Promise("LOST", minimum=0.2, maximum=0.9))
+    app.run()
+    app.query_params["plan"] = PlanRequest(model, 4, 0.05, promises=promises, rules=rules).token()
+    planned(app.switch_page(PLAN).run(), until)
+    assert "This model does not know GONE, LOST." in words(app)
+    assert metric(app, "Kept in the plan").endswith(f" of {services.plan_size(model).items}")
+    assert any(m.label == "Expected interactions" for m in app.metric)
+    request = PlanRequest.from_token(app.query_params["plan"])
+    assert (request.promises, request.rules) == (promises[::-1], rules)  # all of it is kept
+    other = next(m.id for m in services.models(services.datasets()[0]) if m.id != model)
+    app.selectbox(key="plan-model").set_value(other).run()
+    assert PlanRequest.from_token(app.query_params["plan"]).promises == promises[::-1]
+    app.button(key="plan-resting-out").click().run()
+    planned(app, until)
+    assert "does not know" not in words(app)
+    request = PlanRequest.from_token(app.query_params["plan"])
+    assert (request.promises, request.rules) == (promises[:1], services.Rules())
+    app.button(key="plan-undo").click().run()
+    assert "does not know GONE, LOST" in words(app)
 
 
 def test_what_cannot_be_planned_with_is_said_once(shop: Path, app: AppTest, until: Callable) -> None:
