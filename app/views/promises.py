@@ -47,6 +47,7 @@ def sliders(models: list[services.ModelInfo]) -> services.PlanRequest:
         persist_state="session",
         help="How many items each user-state can get at most. As a share of all items it is the paper's α.",
     )
+    _fitted("plan-capacity", capacity, "K was {:,}, and this model knows fewer items: it is {:,} now.")
     st.caption(f"α = {messages.percent(capacity / size.items, 2)} of {messages.count(size.items, 'items')}")
     end = _least_range(size, capacity)
     least = st.slider(
@@ -59,7 +60,7 @@ def sliders(models: list[services.ModelInfo]) -> services.PlanRequest:
         persist_state="session",
         help="Share of the user-states that each item is promised.",
     )
-    _lowered(least)
+    _fitted("plan-least", least, "β was {:.6g} %, which the slider has no room for here: it is {:.6g} % now.")
     most = None
     if st.toggle("Limit the popular items", key="plan-limited", persist_state="session"):
         _begin("plan-most", 20.0, 1.0, 100.0)
@@ -97,27 +98,29 @@ def _least_range(size: services.PlanSize, capacity: int) -> float:
     if value is None:
         state["plan-least"] = min(size.half_of_places(capacity), end)
     elif value > end:
-        state["plan-least"], state["plan-least-lowered"] = end, (float(value), end)
+        state["plan-least"], state[f"plan-least{history.LOWERED}"] = end, (float(value), end)
     elif state.get("plan-least-end") != end:
         state["plan-least"] = float(value)
     state["plan-least-end"] = end
     return end
 
 
-def _lowered(least: float) -> None:
-    """Say that the minimum exposure did not fit the slider any more, until it is moved."""
-    was, now = st.session_state.get("plan-least-lowered", (0.0, None))
-    if now == least:
-        st.caption(f":material/info: β was {was:.6g} %, which the slider has no room for here: it is {now:.6g} % now.")
+def _fitted(slider: str, value: float, said: str) -> None:
+    """Say that what was on a slider did not fit it any more, until it is moved; ``said`` takes it before and after."""
+    was, now = st.session_state.get(f"{slider}{history.LOWERED}", (0, None))
+    if now == value:
+        st.caption(f":material/info: {said.format(was, now)}")
     else:
-        st.session_state.pop("plan-least-lowered", None)
+        st.session_state.pop(f"{slider}{history.LOWERED}", None)
 
 
 def _capacity_range(size: services.PlanSize) -> int:
-    """Upper end of the slider for K: wide enough for what was put on it."""
+    """Upper end of the slider for K: wide enough for what was put on it; beyond the number of items it is that."""
     state = st.session_state
     end = size.capacity_end(int(state.get("plan-capacity-room", 0)))
-    _begin("plan-capacity", size.usual_capacity, 1, end)
+    value = state.setdefault("plan-capacity", size.usual_capacity)
+    if value > end:
+        state["plan-capacity"], state[f"plan-capacity{history.LOWERED}"] = end, (int(value), end)
     if state.get("plan-capacity-end") != end:  # another range is another slider: its value is said explicitly
         state["plan-capacity"] = int(state["plan-capacity"])
     state["plan-capacity-end"] = end

@@ -336,6 +336,23 @@ def test_a_minimum_that_the_slider_has_no_room_for_any_more_is_lowered_and_that_
     assert "β was" not in words(app)
 
 
+def test_a_number_of_items_that_there_are_not_becomes_the_nearest_and_that_is_said(
+    shop: Path, app: AppTest, until: Callable, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned(go(app, PLAN), until)
+    size = services.plan_size(model)
+    app.slider(key="plan-capacity").set_value(size.items).run()
+    fewer = next(m.id for m in services.models(services.datasets()[0]) if m.id != model)
+    with monkeypatch.context() as patch:
+        sizes = {model: size, fewer: replace(size, items=size.items - 5)}
+        patch.setattr(services, "plan_size", sizes.__getitem__)
+        app.selectbox(key="plan-model").set_value(fewer).run()
+        assert app.slider(key="plan-capacity").value == size.items - 5
+        assert f"K was {size.items}, and this model knows fewer items: it is {size.items - 5} now" in words(app)
+        app.slider(key="plan-capacity").set_value(3).run()
+        assert "K was" not in words(app)
+
+
 @pytest.fixture
 def other(shop: Path) -> str:
     """Label of a second dataset with a model: other items, other users."""
