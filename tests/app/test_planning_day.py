@@ -336,6 +336,29 @@ def test_a_minimum_that_the_slider_has_no_room_for_any_more_is_lowered_and_that_
     assert "β was" not in words(app)
 
 
+def test_a_name_that_was_typed_outlives_moves_and_a_reload_until_the_plan_is_saved(
+    shop: Path, app: AppTest, until: Callable
+) -> None:
+    planned(go(app, PLAN), until)
+    proposal = app.text_input(key="plan-name").placeholder
+    assert proposal == PlanRequest.from_token(app.query_params["plan"]).describe()
+    app.text_input(key="plan-name").set_value("Spring").run()
+    app.slider(key="plan-capacity").set_value(4).run()  # while the plan is made there is the field as well
+    assert app.text_input(key="plan-name").value == "Spring"
+    planned(app, until)
+    again = AppTest.from_file(app._script_path, default_timeout=180)
+    again.query_params.update({"plan": app.query_params["plan"], "plan-name": "Spring"})  # as the browser writes it
+    planned(again.run().switch_page(PLAN).run(), until)
+    assert again.text_input(key="plan-name").value == "Spring"
+    again.button(key="plan-save-go").click().run()
+    assert [s.name for s in services.scenarios(services.datasets()[0])] == ["Spring"]
+    again.slider(key="plan-capacity").set_value(5).run()
+    planned(again, until)
+    assert again.text_input(key="plan-name").value == ""
+    again.button(key="plan-save-go").click().run()
+    assert "K 5" in services.scenarios(services.datasets()[0])[0].name
+
+
 def test_a_number_of_items_that_there_are_not_becomes_the_nearest_and_that_is_said(
     shop: Path, app: AppTest, until: Callable, model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -646,6 +669,18 @@ def test_saved_plans_are_set_side_by_side_renamed_cloned_and_put_away(shop: Path
     app.button(key="compare-undo-go").click().run()
     assert len(services.scenarios(services.datasets()[0])) == 2
 
+    (field,) = [t for t in app.text_input if t.label == "Name"]
+    kept = str(field.value)
+    field.set_value("Renamed").run()  # nothing else has to be pressed
+    assert "Renamed" in [s.name for s in services.scenarios(services.datasets()[0])]
+    app.button(key="compare-undo-go").click().run()
+    (field,) = [t for t in app.text_input if t.label == "Name"]
+    assert field.value == kept
+    field.set_value("  ").run()
+    assert [t.value for t in app.text_input if t.label == "Name"] == [kept]
+    next(t for t in app.text_input if t.label == "Note").set_value("for May").run()
+    assert "for May" in [s.note for s in services.scenarios(services.datasets()[0])]
+
     services.rename(calm.id, "Calmer")
     services.archive(bold.id)
     app.run()
@@ -729,7 +764,7 @@ def test_no_two_plans_of_a_dataset_have_the_same_name_and_old_ones_are_told_apar
     app.switch_page(COMPARE).run()
     chips = app.multiselect(key="compare-plans").format_func
     assert {chips(first.id), chips(second.id)} == {f"Spring · {s.id[-6:]}" for s in (first, second)}
-    assert app.text_input(key=f"rename-{first.id}-Spring").value == "Spring"
+    assert app.text_input(key=f"name-{first.id}-Spring").value == "Spring"
     assert len(set(services.side_by_side([first.id, second.id]).names)) == 2
 
 
