@@ -81,7 +81,7 @@ def _choose(listed: pd.DataFrame, known: pd.DataFrame) -> list[str]:
         "own": Column("Own", "count", "Items and groups with a promise of their own"),
         "feasible": Column("All kept", "yes", "Whether every promise is kept on the planned user-states"),
         "objective": Column("Expected", "count", "Expected interactions, in the plan"),
-        "precision": Column("Precision", "decimal", "Interactions per delivery, in the test window"),
+        "precision": Column(messages.PER_DELIVERY, "decimal", messages.ABOUT_PER_DELIVERY),
         "item_perplexity": Column("Items reached", "count", "Effective number (perplexity), in the test window"),
         "archived": Column("Archived", "yes"),
         "note": Column("Note"),
@@ -228,7 +228,7 @@ def _side_by_side(found: services.SideBySide, chosen: list[str]) -> None:
         if len(found.points) < 2:
             st.caption("Fewer than two of these plans were delivered.")
         else:
-            alt = "Precision against items reached, one mark a plan"
+            alt = "Interactions per delivery against items reached, one mark a plan"
             charts.show(plan_charts.plans(found.points), "compare-points", alt)
     with right:
         _items(found)

@@ -25,7 +25,8 @@ KINDS = {
     "preference": "What a user will want next (multiply it with an intensity)",
     "intensity": "How active a user will be",
 }
-MEASURES = ("recall", "precision")
+MEASURES = {"recall": "share found (recall)", "precision": "interactions per recommendation"}
+"""Figures of the comparison by what they are, with their unit."""
 ENDED = {"failed": "failed", "cancelled": "was cancelled", "interrupted": "was interrupted"}
 BUSY, IDLE = 1.0, 5.0
 """Seconds between two looks at what is training."""
@@ -210,24 +211,31 @@ def _compare(info: services.DatasetInfo) -> None:
     figure, words = st.columns([3, 2], gap="large")
     with figure:
         measure = st.segmented_control(
-            "Measure", MEASURES, default=MEASURES[0], required=True, key="compare-measure", help="At one percent."
-        )
+            "Measure", list(MEASURES), format_func=lambda m: _first_upper(MEASURES[m]), default="recall", required=True,
+            key="compare-measure", help="Of the best one percent of the items, or of the user-states. Interactions per "
+            "recommendation are the paper's precision.",
+        )  # fmt: skip
         if len(measured):
+            said = MEASURES[measure or "recall"]
             charts.show(
-                model_charts.comparison(measured, measure or MEASURES[0]),
+                model_charts.comparison(measured, measure or "recall", said),
                 "comparison",
-                f"{measure} of every model in both directions",
+                f"{said} of every model in both directions",
             )
     with words:
         _best(rows)
     columns = {
         "model": Column("Model"),
         "item_precision": Column(
-            "Items for a user: precision", "decimal", "Share of recommended items the user went for"
+            "Items for a user: interactions each", "decimal", "Per recommended item: the paper's precision"
         ),
         "item_recall": Column("recall", "decimal"),
         "item_perplexity": Column("items reached", "count", "Effective number of items (perplexity)"),
-        "user_precision": Column("Users for an item: precision", "decimal", "Interactions per chosen user-state"),
+        "user_precision": Column(
+            "Users for an item: interactions per recommendation",
+            "decimal",
+            "Per chosen user-state: the paper's precision",
+        ),
         "user_recall": Column("recall", "decimal"),
         "user_perplexity": Column("users reached", "count", "Effective number of user-states (perplexity)"),
         "seconds": Column("Training (s)", "count"),
@@ -235,6 +243,10 @@ def _compare(info: services.DatasetInfo) -> None:
     }
     tables.show(rows, columns, "comparison-table")
     _card(rows)
+
+
+def _first_upper(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _best(rows: pd.DataFrame) -> None:
@@ -248,7 +260,7 @@ def _best(rows: pd.DataFrame) -> None:
             st.metric(
                 f"Best at: {task.lower()}",
                 best["model"],
-                f"precision {messages.decimal(best[column])} at {messages.count(size, unit)} each",
+                f"{messages.decimal(best[column])} interactions per recommendation, {messages.count(size, unit)} each",
                 delta_color="off",
                 delta_arrow="off",
                 border=True,

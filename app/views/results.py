@@ -116,11 +116,10 @@ def headline(result: services.PlanResult) -> None:
             "Promises kept in the test window, where the same prices decide for one user-state at a time.",
         ),
         (
-            "Precision",
+            messages.PER_DELIVERY,
             messages.decimal(result.online.precision),
             f"{messages.count(result.online.item_perplexity)} items in effect",
-            "Interactions that happened per delivery, in the test window; below it, the effective number of items "
-            "reached (perplexity).",
+            f"{messages.ABOUT_PER_DELIVERY}; below it, the effective number of items reached (perplexity).",
         ),
     )  # fmt: skip
     for cell, (label, value, delta, explanation) in zip(st.columns(4), metrics, strict=True):
@@ -430,7 +429,7 @@ def _frontier(result: services.PlanResult) -> None:
     charts.show(
         plan_charts.frontier(drawn, here, marks),
         "frontier",
-        "Precision against effective number of items reached: this plan, the plan without promises, saved plans",
+        "Interactions per delivery against items reached: this plan, the plan without promises, saved plans",
         on_select=_clicked,
     )
     if stored is None:
@@ -443,7 +442,7 @@ def _frontier(result: services.PlanResult) -> None:
             "model": Column("Model"),
             "mode": Column("Mode", help="Offline knows the users in advance; online decides for one at a time"),
             "min_exposure": Column("β", "share", "Promised minimum share of user-states"),
-            "precision": Column("Precision", "decimal", "Interactions per delivery, in the test window"),
+            "precision": Column(messages.PER_DELIVERY, "decimal", messages.ABOUT_PER_DELIVERY),
             "item_perplexity": Column("Items reached", "count", "Effective number (perplexity)"),
             "user_perplexity": Column("Users reached", "count", "Effective number of user-states (perplexity)"),
             "kept": Column("Promises kept", "share", "Share of the items at or above their promise"),
@@ -453,7 +452,7 @@ def _frontier(result: services.PlanResult) -> None:
         tables.beside(stored, columns, "frontier-table")
     columns = {
         "name": Column("Plan"),
-        "precision": Column("Precision", "decimal"),
+        "precision": Column(messages.PER_DELIVERY, "decimal"),
         "item_perplexity": Column("Items reached", "count"),
     }
     tables.beside(marks, columns, "landmarks-table", "Show the marked plans as a table")

@@ -156,10 +156,11 @@ def _plans() -> None:
                 if scenario.certificate.get("feasible")
                 else "some promises not kept in the plan"
             )
+            relevance = f"{messages.decimal(online.get('precision'))} interactions per delivery"
             st.caption(
                 f"{messages.plain(scenario.dataset)} v{scenario.dataset_version} · "
-                f"{messages.plain(services.model_name(scenario.model_id))} · {kept} · precision "
-                f"{messages.decimal(online.get('precision'))} · {messages.ago(scenario.created_at)}"
+                f"{messages.plain(services.model_name(scenario.model_id))} · {kept} · "
+                f"{relevance} · {messages.ago(scenario.created_at)}"
             )
             with st.container(horizontal=True):
                 label = f"{scenario.dataset} v{scenario.dataset_version}"

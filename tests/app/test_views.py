@@ -342,7 +342,7 @@ def test_a_saved_plan_opens_again_with_the_same_figures_and_makes_a_file(
     app.toggle(key="plan-limited").set_value(True).run()
     app.slider(key="plan-most").set_value(40.0).run()
     planned(app, until)
-    precision = metric(app, "Precision")
+    precision = metric(app, "Interactions per delivery")
     app.button(key="plan-save-go").click().run()
     assert not app.exception
     scenario = services.scenarios(services.datasets()[0])[0]
@@ -353,10 +353,10 @@ def test_a_saved_plan_opens_again_with_the_same_figures_and_makes_a_file(
     planned(app, until)
     assert app.slider(key="plan-capacity").value == 3
     assert app.slider(key="plan-most").value == 40.0
-    assert metric(app, "Precision") == precision
+    assert metric(app, "Interactions per delivery") == precision
     app.button(key="plan-compute-again").click().run()
     planned(app, until)
-    assert metric(app, "Precision") == precision
+    assert metric(app, "Interactions per delivery") == precision
     assert "computed again with the same figures" in words(app)
 
     go(app, PAGES[3])
