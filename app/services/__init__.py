@@ -88,6 +88,7 @@ from app.services.planning import (
 from app.services.promise_table import (
     ITEM,
     ReadPromises,
+    about,
     abouts,
     group_values,
     table_of,
@@ -213,6 +214,7 @@ __all__ = [
     "SplitChoice",
     "Task",
     "Writing",
+    "about",
     "abouts",
     "active_jobs",
     "add_dataset",

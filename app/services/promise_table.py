@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import pandas as pd
 import pyarrow as pa
 
-from app.services.pasted import BadCell, LeftOut, left_over, rows_of, titles_of
+from app.services.pasted import BadCell, LeftOut, left_over, repeated, rows_of, titles_of
 from app.services.requests import Promise, members
 from rim_core.audiences.formulas import neutralised
 
@@ -56,6 +56,16 @@ class ReadPromises:
     def taken(self) -> int:
         """Rows that were understood."""
         return len(self.promises)
+
+    @property
+    def twice(self) -> tuple[str, ...]:
+        """What several rows are about: the last of them counts."""
+        return repeated((about(p), p.target) for p in self.promises)
+
+
+def about(promise: Promise) -> tuple[str, str, bool]:
+    """Two promises of which this is equal cannot both be in force."""
+    return promise.group, promise.target, promise.together
 
 
 def group_columns(catalogue: pd.DataFrame) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import pandas as pd
 import pyarrow as pa
 
-from app.services.pasted import BadCell, LeftOut, cell_text, left_over, rows_of, titles_of
+from app.services.pasted import BadCell, LeftOut, cell_text, left_over, repeated, rows_of, titles_of
 from rim_core.audiences.formulas import neutralised
 from rim_core.planning import Budget
 
@@ -189,6 +189,12 @@ class ReadRules:
     def taken(self) -> int:
         """Rows that were understood."""
         return len(self.items) + len(self.pairs)
+
+    @property
+    def twice(self) -> tuple[str, ...]:
+        """What several rows are about: the last of them counts."""
+        items = repeated((r.item, r.item) for r in self.items)
+        return items + repeated((p, f"{p.user} and {p.item}") for p in self.pairs)
 
 
 def item_rules_from_text(text: str, catalogue: pd.DataFrame) -> ReadRules:

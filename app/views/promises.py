@@ -314,11 +314,12 @@ def _percent(label: str) -> ColumnConfig:
 def _exchange(promises: tuple[services.Promise, ...], catalogue: pd.DataFrame) -> None:
     """Rows pasted, uploaded or taken away as a file."""
 
-    def take(text: str, every: bool) -> services.ReadPromises:
+    def take(text: str, every: bool) -> tuple[services.ReadPromises, int]:
         read = services.promises_from_text(text, catalogue)
+        replaced = 0
         if read.promises:
-            _put_in(read.promises, () if every else st.session_state[history.TABLE])
-        return read
+            replaced = _put_in(read.promises, () if every else st.session_state[history.TABLE])
+        return read, replaced
 
     caption = (
         "One row a promise: item, at least %, at most %. A fourth column in front names a feature for groups. "
@@ -342,10 +343,10 @@ def _exchange(promises: tuple[services.Promise, ...], catalogue: pd.DataFrame) -
     pasting.left_out("own")
 
 
-def _put_in(new: tuple[services.Promise, ...], before: tuple[services.Promise, ...]) -> None:
-    """Put promises into the table beside those before; of two about the same the new one counts."""
-    merged = {(p.group, p.target, p.together): p for p in (*before, *new)}
-    history.put_promises(tuple(merged.values()))
+def _put_in(new: tuple[services.Promise, ...], before: tuple[services.Promise, ...]) -> int:
+    """Put promises into the table beside those before; of two about the same the new one counts. How many made way."""
+    history.put_promises(tuple({services.about(p): p for p in (*before, *new)}.values()))
+    return len({services.about(p) for p in before} & {services.about(p) for p in new})
 
 
 def _add_row(read: services.ReadPromises) -> None:

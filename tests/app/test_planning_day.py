@@ -526,6 +526,53 @@ def test_one_bad_row_among_good_ones_the_page_is_of_what_is_in_force_and_says_wh
     assert "left out" not in words(app)
 
 
+def toasts(app: AppTest) -> str:
+    """What the page says in passing."""
+    return "\n".join(str(t.value) for t in app.toast)
+
+
+def test_of_several_rows_about_the_same_the_page_says_which_counts(shop: Path, app: AppTest, until: Callable) -> None:
+    planned(go(app, PLAN), until)
+    items = [str(i) for i in services.catalogue_of(app.selectbox(key="plan-model").value).index[:2]]
+    app.text_area(key="own-text").set_value(f"{items[0]}\t2\n{items[1]}\t4\n{items[0]}\t3").run()
+    app.button(key="own-take").click().run()
+    assert f"3 rows taken in. Of several rows about {items[0]} the last counts." in toasts(app)
+    promises = PlanRequest.from_token(app.query_params["plan"]).promises
+    assert {p.target: p.minimum for p in promises} == {items[0]: 0.03, items[1]: 0.04}
+    app.text_area(key="own-text").set_value(f"{items[1]}\t5").run()
+    app.button(key="own-take").click().run()
+    assert "1 row taken in. 1 row of the table made way for new ones about the same." in toasts(app)
+    rules = "item,value\nA,1\nA,2"
+    catalogue = pd.DataFrame({"title": ["a"]}, index=["A"])
+    assert services.item_rules_from_text(rules, catalogue).twice == ("A",)
+    assert services.pair_rules_from_text("u,A\nu,A\nv,A", catalogue, "forced").twice == ("u and A",)
+
+
+def test_a_file_goes_before_rows_that_wait_and_rows_left_out_are_never_lost(
+    shop: Path, app: AppTest, until: Callable
+) -> None:
+    planned(go(app, PLAN), until)
+    item = str(services.catalogue_of(app.selectbox(key="plan-model").value).index[0])
+    app.text_area(key="own-text").set_value(f"{item}\t2").run()
+    app.file_uploader(key="own-file-0").set_value(("more.csv", f"{item},3\nwine,1".encode(), "text/csv")).run()
+    assert app.text_area(key="own-text").disabled
+    assert "The file is taken in. The rows above stay here" in words(app)
+    app.button(key="own-take").click().run()
+    assert PlanRequest.from_token(app.query_params["plan"]).promises[0].minimum == 0.03
+    assert app.text_area(key="own-text").value == f"{item}\t2"
+    assert "Download them below" in words(app)
+    app.button(key="own-take").click().run()
+    assert PlanRequest.from_token(app.query_params["plan"]).promises[0].minimum == 0.02
+    many = "\n".join(f"unknown {k}\t1" for k in range(2_000))
+    app.text_area(key="own-text").set_value(many).run()
+    app.button(key="own-take").click().run()
+    assert app.text_area(key="own-text").value == ""
+    assert "2,000 rows left out" in words(app)
+    assert "Download them below" in words(app)
+    assert app.session_state["own-left"][2] == many
+    assert "Download the rows left out" in [b.label for b in app.get("download_button")]
+
+
 def test_an_infeasible_promise_is_relaxed_with_one_click(shop: Path, app: AppTest, until: Callable) -> None:
     planned(go(app, PLAN), until)
     app.slider(key="plan-capacity").set_value(2).run()
