@@ -809,8 +809,12 @@ def test_no_two_plans_of_a_dataset_have_the_same_name_and_old_ones_are_told_apar
     app.run()
     app.query_params["plans"] = f"{first.id},{second.id}"
     app.switch_page(COMPARE).run()
+    told = {f"Spring · {s.id[-6:]}" for s in (first, second)}
+    start = words(AppTest.from_file(app._script_path, default_timeout=180).run())
+    assert all(f"**{name}**" in start for name in told)
+    assert f"{first.created_at:%d %b %Y %H:%M} UTC" in start
     chips = app.multiselect(key="compare-plans").format_func
-    assert {chips(first.id), chips(second.id)} == {f"Spring · {s.id[-6:]}" for s in (first, second)}
+    assert {chips(first.id), chips(second.id)} == told
     assert app.text_input(key=f"name-{first.id}-Spring").value == "Spring"
     assert len(set(services.side_by_side([first.id, second.id]).names)) == 2
 
