@@ -149,7 +149,10 @@ class PlanResult:
 
     @property
     def over_budget(self) -> float:
-        """By how much the plan costs more than its budget; not known (0) of a saved plan with pairs it must give."""
+        """By how much the plan costs more than its budget.
+
+        Not known (0) of a plan with pairs it must give that an older version saved.
+        """
         rules = self.request.rules
         if rules.budget is None:
             return 0.0
