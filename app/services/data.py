@@ -72,9 +72,14 @@ LABELS = {"encoding": "Encoding", "time_format": "Format of the times", "decimal
 """What the fields of a writing are called on the page."""
 
 
+SIGNS = {"','": "comma", "'.'": "point"}
+"""Decimal signs, which look lost between quotes."""
+
+
 def in_words(text: str) -> str:
     """Advice that names keyword arguments of Python, with the fields of the page instead."""
-    return re.sub(rf"\b({'|'.join(LABELS)})=", lambda found: f"“{LABELS[found[1]]}” ", text)
+    given = rf"""\b({"|".join(LABELS)})=('[^']*')"""
+    return re.sub(given, lambda found: f"“{LABELS[found[1]]}” {SIGNS.get(found[2], found[2])}", text)
 
 
 def datasets() -> list[DatasetInfo]:

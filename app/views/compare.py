@@ -123,9 +123,11 @@ def _manage(info: services.DatasetInfo, known: pd.DataFrame, chosen: list[str]) 
         ):
             key = f"{what}-{plan}-{row[what]}"
             cell.text_input(
-                what.capitalize(), row[what], key=key, max_chars=longest, on_change=change, args=(plan, row[what], key),
-                help="Kept as soon as you press Enter or leave the field; it can be undone.",
-            )  # fmt: skip
+                what.capitalize(), row[what], key=key, max_chars=longest, on_change=change, args=(plan, row[what], key)
+            )
+        st.caption(
+            "Name and note are kept as soon as you press Enter or leave the field; the last change can be undone."
+        )
         with st.container(horizontal=True, vertical_alignment="center"):
             if st.button("Clone", icon=":material/content_copy:", key="manage-clone"):
                 copy = services.clone(plan)

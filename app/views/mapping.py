@@ -25,7 +25,7 @@ DECIMALS = {"auto": "As the column tells", ".": "Point: 1,234.5", ",": "Comma: 1
 
 def writing(key: str, *, values: bool = True) -> services.Writing:
     """How the table is written; ``values``: whether any number of it is read."""
-    cells = st.columns(4 if values else 3)
+    cells = st.columns(4 if values else 3, vertical_alignment="bottom")
     encoding = cells[0].text_input(
         "Encoding", "utf-8", key=f"{key}-encoding", help="For example latin-1, cp1252 or utf-16."
     )

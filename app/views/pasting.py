@@ -48,7 +48,9 @@ def popover(key: str, caption: str, example: str, take: Take, *, before: Callabl
         st.text_area("Rows", key=f"{key}-text", height=140, placeholder=example, disabled=chosen)
         st.file_uploader("or a CSV file", ["csv", "tsv", "txt"], key=_uploader(key), max_upload_size=16)
         if chosen and str(st.session_state[f"{key}-text"]).strip():
-            st.caption(":material/info: The file is taken in. The rows above stay here, to be taken in after it.")
+            st.caption(
+                ":material/info: This takes in the file. The rows above wait here until you take them in after it."
+            )
         st.toggle("Replace what is in the table", key=f"{key}-replace")
         # never disabled: what was typed is only known once the field is left, as by pressing this button
         st.button("Take in", type="primary", key=f"{key}-take", on_click=_take_in, args=(key, take))

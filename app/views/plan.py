@@ -178,7 +178,6 @@ def _save(request: services.PlanRequest, result: services.PlanResult | None) -> 
             bind="query-params",
             placeholder=request.describe(),
             max_chars=120,
-            help="Without one it is named after what it promises.",
         )
         st.button(
             "Save the plan", icon=":material/save:", type="primary", width="stretch", key="plan-save-go",

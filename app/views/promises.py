@@ -223,16 +223,17 @@ def resting(request: services.PlanRequest) -> None:
     about = services.resting(request, catalogue)
     if not about:
         return
-    with st.container(border=True, horizontal=True, vertical_alignment="center", key="plan-resting"):
+    with st.container(border=True, key="plan-resting"):
+        text, button = st.columns([4, 1], vertical_alignment="center")
         more = f" and {messages.count(len(about) - NAMED)} more" if len(about) > NAMED else ""
-        st.warning(
+        text.warning(
             f"This model does not know {messages.plain(', '.join(about[:NAMED]))}{more}. What is promised or ruled "
             "about them rests: it stays in the tables, and counts again with a model that knows them.",
             icon=":material/bedtime:",
         )
-        st.button(
-            "Leave them out", icon=":material/playlist_remove:", key="plan-resting-out", on_click=history.put,
-            args=(services.known(request, catalogue),), help="It can be undone.",
+        button.button(
+            "Leave them out", icon=":material/playlist_remove:", key="plan-resting-out", width="stretch",
+            on_click=history.put, args=(services.known(request, catalogue),), help="It can be undone.",
         )  # fmt: skip
 
 

@@ -489,7 +489,7 @@ def test_a_plan_that_is_cancelled_stops_and_the_page_says_what_happened_above_th
     assert "Cancelled after" in words(app)
     assert f"Below stands the plan before: K {before}" in words(app)
     assert any("Certificate" in t.label for t in app.tabs)
-    assert not any(b.key == "plan-save-go" for b in app.button)  # what is shown is not what is promised now
+    assert app.button(key="plan-save-go").disabled  # what is shown is not what is promised now
     app.run()
     assert "Cancelled after" in words(app)
     monkeypatch.setattr(planning, "_make_plan", make)
@@ -556,7 +556,7 @@ def test_a_file_goes_before_rows_that_wait_and_rows_left_out_are_never_lost(
     app.text_area(key="own-text").set_value(f"{item}\t2").run()
     app.file_uploader(key="own-file-0").set_value(("more.csv", f"{item},3\nwine,1".encode(), "text/csv")).run()
     assert app.text_area(key="own-text").disabled
-    assert "The file is taken in. The rows above stay here" in words(app)
+    assert "This takes in the file. The rows above wait here" in words(app)
     app.button(key="own-take").click().run()
     assert PlanRequest.from_token(app.query_params["plan"]).promises[0].minimum == 0.03
     assert app.text_area(key="own-text").value == f"{item}\t2"

@@ -160,7 +160,7 @@ def test_a_file_without_a_usable_row_says_why_by_its_own_name_and_gives_the_rows
     until(app, lambda a: a.error)
     said = app.error[0].value.replace("\\", "")
     assert "bons.csv: 0 of 90 rows kept" in said
-    assert "“Decimal sign” ','" in said
+    assert "state “Decimal sign” comma or “Decimal sign” point" in said
     assert str(root) not in said
     assert "Download the rejected rows" in [b.label for b in app.get("download_button")]
     (rejects,) = (root / "data" / "rejects").iterdir()
