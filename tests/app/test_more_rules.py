@@ -17,7 +17,7 @@ from app.services import rules as written
 from app.services.requests import PlanRequest, constraints
 from app.services.rules import ItemRule, PairRule, Rules
 from rim_core.errors import ConstraintError
-from tests.app.test_planning_day import CATALOGUE, PLAN, go, planned, tab, words
+from tests.app.plans import CATALOGUE, PLAN, go, planned, tab, words
 
 ALL = Rules(
     3,
@@ -34,11 +34,6 @@ def made(request: PlanRequest) -> services.PlanResult:
     if task.error is not None:
         raise task.error
     return task.result
-
-
-@pytest.fixture
-def model(shop: Path) -> str:
-    return services.best_model(services.models(services.datasets()[0]))
 
 
 # -- as values ------------------------------------------------------------------------------------------------
