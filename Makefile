@@ -88,9 +88,10 @@ docs: $(VENV)/.installed-docs
 	@$(PY) -m sphinx --builder html --fail-on-warning --keep-going --quiet docs docs/_build/html
 	echo "The documentation is in docs/_build/html/index.html"
 
-# The pictures of the documentation, taken by the browser tests on the demo (make run makes it).
+# The pictures of the documentation, taken by the browser tests on the demo, which is made if it is not there.
 pictures: $(VENV)/.installed-test browser
-	@RIM_SHOWN=$${RIM_WORKSPACE:-.} RIM_PICTURES=docs/images $(PY) -m pytest tests/browser/test_pictures.py -q
+	@$(VENV)/bin/rim demo --prepare
+	RIM_SHOWN=$${RIM_WORKSPACE:-.} RIM_PICTURES=docs/images $(PY) -m pytest tests/browser/test_pictures.py -q
 
 bench: $(VENV)/.installed
 	@for script in benchmarks/*.py; do echo "== $$script"; $(PY) "$$script"; done

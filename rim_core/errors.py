@@ -22,6 +22,8 @@ Each message names the cause and the next step.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 
 class RimError(Exception):
     """Base of all errors the caller can act on."""
@@ -40,7 +42,19 @@ class FormatError(DataError):
 
 
 class EmptyLogError(DataError):
-    """Nothing usable is left after validation or filtering."""
+    """Nothing usable is left after validation or filtering.
+
+    Attributes
+    ----------
+    said : str
+        The message without the place of the rejects file, for whoever cannot look there.
+    rejects_file : Path or None
+        The rows an import rejected, and why.
+    """
+
+    def __init__(self, message: str, *, said: str = "", rejects_file: Path | None = None) -> None:
+        self.said, self.rejects_file = said or message, rejects_file
+        super().__init__(message)
 
 
 class SplitError(RimError):

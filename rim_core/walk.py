@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from rim_core.storage import ModelInfo, Scenario, Workspace
 
 
+GROUPS = ("name", "kind", "minimum", "maximum", "delivered", "missed")
+"""What is kept of the groups and budgets of a plan (:attr:`Plan.residuals`)."""
+
+
 @dataclass(frozen=True, eq=False)
 class Scored:
     """A stored model on its own split.
@@ -125,6 +129,7 @@ def keep_plan(
     metrics: dict[str, Any] = {"offline": evaluate(plan.assignment, source.split.calibration).to_dict()}
     metrics["losses"] = losses_document(measured.losses)
     metrics["promises"] = {"problems": list(plan.problems)} | ({} if asked is None else {"request": asked})
+    metrics["groups"] = plan.residuals[list(GROUPS)].to_dict("records")
     pairs = {"calibration": plan_pairs(plan.assignment, counts=source.counts)}
     if plan.margin is not None:
         metrics["margin"] = asdict(plan.margin)
@@ -145,6 +150,15 @@ def keep_plan(
         metrics=metrics,
         pairs=pairs,
     )
+
+
+def kept_groups(scenario: Scenario) -> pd.DataFrame | None:
+    """The groups and budgets of a stored plan, columns :data:`GROUPS`; None of one that an older version kept."""
+    rows = scenario.metrics.get("groups")
+    if rows is None:
+        return None
+    frame = pd.DataFrame(rows, columns=list(GROUPS))
+    return frame.assign(maximum=frame["maximum"].astype(float).fillna(np.inf))  # JSON knows no infinity
 
 
 def losses_document(losses: Losses) -> dict[str, Any]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -35,3 +37,11 @@ def test_links_and_pictures_lead_somewhere_and_nowhere_outside(page: Path) -> No
     for target in re.findall(r"\]\(([^)#]+)", text):
         assert not target.startswith("http"), f"{page.name} needs {target} from elsewhere"
         assert (page.parent / target).exists(), f"{page.name} leads to {target}, which is not there"
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+def test_pictures_are_taken_of_a_demo_that_is_made_first() -> None:
+    steps = subprocess.run(
+        ["make", "--dry-run", "pictures"], cwd=DOCS.parent, capture_output=True, text=True, check=True
+    ).stdout
+    assert 0 < steps.index("rim demo --prepare") < steps.index("test_pictures.py")

@@ -40,11 +40,13 @@ from app.services.campaign import (
 from app.services.data import (
     ImportRequest,
     SplitChoice,
+    Writing,
     add_dataset,
     dataset_version,
     datasets,
     default_split,
     guessed_types,
+    in_words,
     keep_upload,
     overview,
     preview,
@@ -86,6 +88,7 @@ from app.services.planning import (
 from app.services.promise_table import (
     ITEM,
     ReadPromises,
+    about,
     abouts,
     group_values,
     table_of,
@@ -94,7 +97,7 @@ from app.services.promise_table import from_table as promises_from_table
 from app.services.promise_table import from_text as promises_from_text
 from app.services.promise_table import to_csv as promises_to_csv
 from app.services.relaxing import Relaxation, fitting_capacity, relaxations
-from app.services.requests import SURE, PlanRequest, PlanSize, Promise, covered
+from app.services.requests import SURE, PlanRequest, PlanSize, Promise, known, resting
 from app.services.rules import (
     PAIR_RULES,
     ItemRule,
@@ -151,11 +154,13 @@ from app.services.training import (
     request_reliability,
     resume,
     train,
+    train_again,
     trained_splits,
 )
 from app.tasks import Task
 from rim_core.audiences import AudienceRecipe, AudienceRules, Reasons
 from rim_core.datasets.guessing import Preview
+from rim_core.errors import EmptyLogError as NothingUsable
 from rim_core.errors import RimError as Problem
 from rim_core.evaluation import CampaignResult, Lift
 from rim_core.jobs import Job
@@ -187,6 +192,7 @@ __all__ = [
     "Loaded",
     "MadeAudience",
     "ModelInfo",
+    "NothingUsable",
     "PairRule",
     "PlanPreview",
     "PlanRequest",
@@ -207,6 +213,8 @@ __all__ = [
     "SizeCurve",
     "SplitChoice",
     "Task",
+    "Writing",
+    "about",
     "abouts",
     "active_jobs",
     "add_dataset",
@@ -226,7 +234,6 @@ __all__ = [
     "comparison",
     "contacts_known",
     "contents",
-    "covered",
     "dataset_version",
     "datasets",
     "default_split",
@@ -244,6 +251,7 @@ __all__ = [
     "group_values",
     "guessed_types",
     "hindsight_key",
+    "in_words",
     "item_rules_from_text",
     "item_story",
     "item_table",
@@ -252,6 +260,7 @@ __all__ = [
     "keep_campaign",
     "keep_upload",
     "kept_result",
+    "known",
     "labels",
     "landmarks",
     "lately",
@@ -292,6 +301,7 @@ __all__ = [
     "request_results",
     "request_simulation",
     "request_why",
+    "resting",
     "resume",
     "rules_from_table",
     "rules_to_csv",
@@ -312,6 +322,7 @@ __all__ = [
     "template",
     "text_of",
     "train",
+    "train_again",
     "trained_splits",
     "uploaded_users",
     "warm_up",

@@ -14,17 +14,18 @@ import numpy as np
 import pandas as pd
 
 from app.services.audiences import audience_items, describe_rules
-from app.services.data import cut
+from app.services.data import Writing, cut, in_words
 from app.services.owner import change, tasks, workspace
 from app.tasks import Report
 from rim_core.audiences import AudienceRecipe, audience_of
 from rim_core.datasets import load_dataset
 from rim_core.datasets.log import EventLog
-from rim_core.errors import DataError
+from rim_core.errors import DataError, EmptyLogError
 from rim_core.evaluation import CampaignResult, arrivals, campaign_events, campaign_result, guess_roles
 from rim_core.storage import CampaignRecord, DatasetInfo, Scenario
 from rim_core.storage.files import sha256_of
 
+PLAIN = Writing()
 HISTORY = "history"
 """In place of files: what happened in the test window, as a dry run without any campaign."""
 
@@ -42,6 +43,8 @@ class ResultFile:
         Event types of it that are one or the other.
     columns : tuple of (str, str)
         Role and column of the file; by default guessed from the names.
+    writing : Writing
+        Its encoding and times.
     """
 
     path: str
@@ -49,6 +52,7 @@ class ResultFile:
     exposures: tuple[str, ...]
     outcomes: tuple[str, ...]
     columns: tuple[tuple[str, str], ...] = ()
+    writing: Writing = PLAIN
 
 
 @dataclass(frozen=True)
@@ -109,7 +113,7 @@ def template() -> bytes:
     return text.getvalue().encode()
 
 
-def contents(path: str, columns: tuple[tuple[str, str], ...] = ()) -> FileContents:
+def contents(path: str, columns: tuple[tuple[str, str], ...] = (), writing: Writing = PLAIN) -> FileContents:
     """What a file of results holds, and which of its event types seem to be exposures and outcomes.
 
     Raises
@@ -117,14 +121,14 @@ def contents(path: str, columns: tuple[tuple[str, str], ...] = ()) -> FileConten
     DataError
         It is no table with users, items and times.
     """
-    log = _read(path, columns)
+    log = _read(path, columns, writing)
     counts = log.events["event_type"].astype(str).value_counts()
     exposures, outcomes = guess_roles(counts.index)
     report = log.report
     return FileContents(
         rows=len(log) if report is None else report.rows_read,
         rejected=0 if report is None else report.rows_rejected,
-        reasons="" if report is None else report.summary(),
+        reasons="" if report is None else in_words(report.summary(where=False)),
         types={str(k): int(v) for k, v in counts.items()},
         exposures=exposures,
         outcomes=outcomes,
@@ -132,10 +136,13 @@ def contents(path: str, columns: tuple[tuple[str, str], ...] = ()) -> FileConten
 
 
 @lru_cache(maxsize=8)
-def _read(path: str, columns: tuple[tuple[str, str], ...]) -> EventLog:
+def _read(path: str, columns: tuple[tuple[str, str], ...], writing: Writing) -> EventLog:
     """Equal rows count: a user may be shown a thing twice in a second."""
     kind = "parquet" if Path(path).suffix.lower() == ".parquet" else "csv"
-    return load_dataset(kind, path, duplicates="keep", columns=dict(columns) or None)
+    try:
+        return load_dataset(kind, path, duplicates="keep", columns=dict(columns) or None, **writing.options(kind))
+    except DataError as error:
+        raise DataError(in_words(error.said if isinstance(error, EmptyLogError) else str(error))) from error
 
 
 def request_results(request: CampaignRequest, wish: str) -> str:
@@ -166,7 +173,7 @@ def _measure(request: CampaignRequest, report: Report) -> CampaignResult:
 
 
 def _events(files: Sequence[ResultFile]) -> pd.DataFrame:
-    parts = [campaign_events(_read(f.path, f.columns), f.exposures, f.outcomes) for f in files]
+    parts = [campaign_events(_read(f.path, f.columns, f.writing), f.exposures, f.outcomes) for f in files]
     events = pd.concat(parts, ignore_index=True)
     if events.empty:
         raise DataError("No event type is an exposure or an outcome: say which is which.")

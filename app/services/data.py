@@ -47,6 +47,41 @@ class ImportRequest:
         return replace(self, name=name)
 
 
+@dataclass(frozen=True)
+class Writing:
+    """How a table writes text, times and numbers.
+
+    Attributes
+    ----------
+    encoding, time_format, timezone, decimal : str
+        As :class:`rim_core.datasets.tables.TableReader` takes them.
+    """
+
+    encoding: str = "utf-8"
+    time_format: str = "auto"
+    timezone: str = "UTC"
+    decimal: str = "auto"
+
+    def options(self, source: str) -> dict[str, Any]:
+        """What the reader of a "csv" or "parquet" file is told."""
+        told = asdict(self)
+        return told if source == "csv" else {k: v for k, v in told.items() if k != "encoding"}
+
+
+LABELS = {"encoding": "Encoding", "time_format": "Format of the times", "decimal": "Decimal sign"}
+"""What the fields of a writing are called on the page."""
+
+
+SIGNS = {"','": "comma", "'.'": "point"}
+"""Decimal signs, which look lost between quotes."""
+
+
+def in_words(text: str) -> str:
+    """Advice that names keyword arguments of Python, with the fields of the page instead."""
+    given = rf"""\b({"|".join(LABELS)})=('[^']*')"""
+    return re.sub(given, lambda found: f"“{LABELS[found[1]]}” {SIGNS.get(found[2], found[2])}", text)
+
+
 def datasets() -> list[DatasetInfo]:
     """The latest version of every dataset."""
     return workspace().datasets()
@@ -87,12 +122,16 @@ def guessed_types(shown: Preview) -> dict[str, str]:
     return {str(c): _kind(shown.rows[c]) for c in shown.rows.columns}
 
 
+_NUMBER = r"[+-]?(\d*,\d+|\d{1,3}(\.\d{3})+(,\d*)?|\d{1,3}(,\d{3})+(\.\d*)?|\d+)"
+"""With a decimal comma, or thousands set apart."""
+
+
 def _kind(column: pd.Series) -> str:
     cells = column.dropna().astype(str).str.strip()
     cells = cells[cells != ""]
     if cells.empty:
         return "empty"
-    if pd.to_numeric(cells, errors="coerce").notna().all():
+    if pd.to_numeric(cells, errors="coerce").notna().all() or cells.str.fullmatch(_NUMBER).all():
         return "number"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

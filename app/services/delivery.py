@@ -124,7 +124,7 @@ def _load(planned: np.ndarray, online: np.ndarray) -> pd.DataFrame:
 
 
 _WORDS = {
-    "precision": ("Precision: interactions that happened per delivery", "figure"),
+    "precision": ("Interactions that happened per delivery", "figure"),
     "recall": ("Recall", "figure"),
     "item_perplexity": ("Items effectively reached (perplexity)", "count"),
     "user_perplexity": ("User-states effectively reached (perplexity)", "count"),

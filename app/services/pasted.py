@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Hashable, Iterable
 from dataclasses import dataclass
 
 import pandas as pd
@@ -83,6 +83,17 @@ def left_over(text: str, rows: Collection[int], headed: bool) -> str:
     lines = [(i, line) for i, line in enumerate(text.lstrip("\ufeff").splitlines(), 1) if line.strip()]
     kept = [line for n, (i, line) in enumerate(lines) if i in rows or (headed and rows and n == 0)]
     return "\n".join(kept)
+
+
+def repeated(rows: Iterable[tuple[Hashable, str]]) -> tuple[str, ...]:
+    """Names of what several rows are about, in order; a row is what it is about, and its name."""
+    seen: set[Hashable] = set()
+    names: dict[str, None] = {}
+    for key, name in rows:
+        if key in seen:
+            names[name] = None
+        seen.add(key)
+    return tuple(names)
 
 
 def cell_text(text: str) -> str:

@@ -15,7 +15,7 @@ import pandas as pd
 
 from app.services.data import cut
 from app.services.owner import tasks, told, workspace
-from app.services.requests import PlanRequest, PlanSize, constraints
+from app.services.requests import PlanRequest, PlanSize, constraints, known
 from app.services.rules import Rules
 from app.tasks import Report
 from rim_core.assignment import Assignment
@@ -109,7 +109,8 @@ class PlanResult:
     @property
     def unit(self) -> str:
         """What scores are summed up to."""
-        if self.request.rules.valued:
+        valued = [rule.item for rule in self.request.rules.items if rule.value is not None]
+        if self.items["item_id"].isin(valued).any():
             return "expected value"
         return "expected interactions" if self.counts else "summed preference"
 
@@ -148,7 +149,10 @@ class PlanResult:
 
     @property
     def over_budget(self) -> float:
-        """By how much the plan costs more than its budget; not known (0) of a saved plan with pairs it must give."""
+        """By how much the plan costs more than its budget.
+
+        Not known (0) of a plan with pairs it must give that an older version saved.
+        """
         rules = self.request.rules
         if rules.budget is None:
             return 0.0
@@ -368,7 +372,9 @@ def on_calibration(request: PlanRequest) -> Constraints:
             "Dates of items need a model with one calibration window: train one under Models after setting that under "
             "Data, or take the dates out."
         )
-    _some_in_dates(request.rules, pd.to_datetime(split.test.time, unit="us", utc=True))
+    _some_in_dates(
+        request.rules.known(catalogue_of(request.model_id)), pd.to_datetime(split.test.time, unit="us", utc=True)
+    )
     back = pd.Timedelta(0)
     if how.get("by") != "user":
         back = pd.Timedelta(int(split.test.time.min() - split.calibration.time.min()), "us")
@@ -414,6 +420,7 @@ def plan_items(request: PlanRequest, promises: pd.DataFrame, online: np.ndarray,
     titles = split.log.items["title"].reindex(promises["item_id"]).astype(str).to_numpy()
     frame = pd.DataFrame({"item_id": promises["item_id"].astype(str), "title": titles, "price": prices})
     frame = frame.assign(**{column: promises[column].to_numpy(float) for column in MEASURED})
+    request = known(request, catalogue_of(request.model_id))
     promised = constraints(request, catalogue_of(request.model_id))
     for stage, got, states in (
         ("planned", promises["delivered"].to_numpy(np.int64), split.calibration),

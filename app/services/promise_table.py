@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
 import pandas as pd
 import pyarrow as pa
 
-from app.services.pasted import BadCell, LeftOut, left_over, rows_of, titles_of
+from app.services.pasted import BadCell, LeftOut, left_over, repeated, rows_of, titles_of
 from app.services.requests import Promise, members
 from rim_core.audiences.formulas import neutralised
 
@@ -57,6 +57,16 @@ class ReadPromises:
         """Rows that were understood."""
         return len(self.promises)
 
+    @property
+    def twice(self) -> tuple[str, ...]:
+        """What several rows are about: the last of them counts."""
+        return repeated((about(p), p.target) for p in self.promises)
+
+
+def about(promise: Promise) -> tuple[str, str, bool]:
+    """Two promises of which this is equal cannot both be in force."""
+    return promise.group, promise.target, promise.together
+
 
 def group_columns(catalogue: pd.DataFrame) -> list[str]:
     """Features of the items that make groups: shared by several items, with few values."""
@@ -98,13 +108,17 @@ def table_of(promises: Iterable[Promise], catalogue: pd.DataFrame) -> pd.DataFra
     return frame.astype({"applies_to": object, "target": object, "minimum": float, "maximum": float, "items": int})
 
 
-def from_table(frame: pd.DataFrame, catalogue: pd.DataFrame) -> ReadPromises:
-    """Promises of an edited table; rows that say nothing yet are passed over."""
+def from_table(frame: pd.DataFrame, catalogue: pd.DataFrame, also: Collection[tuple[str, str]] = ()) -> ReadPromises:
+    """Promises of an edited table; rows that say nothing yet are passed over.
+
+    ``also`` are pairs of the first two columns that stay though this model knows no such items: planning passes them
+    over.
+    """
     rows = [
         (i + 1, {k: ("" if pd.isna(v) else str(v)) for k, v in row.items() if k in _WORDS})
         for i, row in enumerate(frame.to_dict("records"))
     ]
-    return _read(rows, catalogue)
+    return _read(rows, catalogue, also=also)
 
 
 def from_text(text: str, catalogue: pd.DataFrame) -> ReadPromises:
@@ -148,13 +162,19 @@ def _header(row: list[str]) -> tuple[str, ...]:
     return names if "target" in names and ("minimum" in names or "maximum" in names) else ()
 
 
-def _read(rows: list[tuple[int, dict[str, str]]], catalogue: pd.DataFrame, *, finished: bool = False) -> ReadPromises:
+def _read(
+    rows: list[tuple[int, dict[str, str]]],
+    catalogue: pd.DataFrame,
+    *,
+    finished: bool = False,
+    also: Collection[tuple[str, str]] = (),
+) -> ReadPromises:
     """``finished``: rows that say nothing are left out as well, not waited for."""
     found, problems = [], []
     titles = titles_of(catalogue)
     for number, row in rows:
         try:
-            promise = _promise(row, titles, catalogue, finished)
+            promise = _promise(row, titles, catalogue, finished, also)
         except BadCell as error:
             problems.append(LeftOut.of(number, error))
         else:
@@ -163,7 +183,13 @@ def _read(rows: list[tuple[int, dict[str, str]]], catalogue: pd.DataFrame, *, fi
     return ReadPromises(tuple(found), tuple(problems))
 
 
-def _promise(row: dict[str, str], titles: dict[str, str], catalogue: pd.DataFrame, finished: bool) -> Promise | None:
+def _promise(
+    row: dict[str, str],
+    titles: dict[str, str],
+    catalogue: pd.DataFrame,
+    finished: bool,
+    also: Collection[tuple[str, str]],
+) -> Promise | None:
     """What a row promises, None for one that is not finished.
 
     Raises
@@ -172,6 +198,7 @@ def _promise(row: dict[str, str], titles: dict[str, str], catalogue: pd.DataFram
         It means nothing.
     """
     target, group = row.get("target", "").strip(), row.get("applies_to", "").strip()
+    rests = (group or ITEM, target) in also
     together = group.endswith(TOGETHER)
     group = "" if group.lower() in ("", ITEM) else group.removesuffix(TOGETHER)
     if not target:
@@ -182,9 +209,9 @@ def _promise(row: dict[str, str], titles: dict[str, str], catalogue: pd.DataFram
     if not group and target not in catalogue.index:
         target = titles.get(target.lower(), target)
     promise = Promise(target, group, low, high, together)
-    if group and group not in catalogue:
+    if group and group not in catalogue and not rests:
         raise BadCell(group, "Items have no such feature.", f"Write one of {', '.join(abouts(catalogue))}.")
-    if not len(members(promise, catalogue)):
+    if not rests and not len(members(promise, catalogue)):
         what = f"item with {group} {target}" if group else f"item {target}"
         raise BadCell(target, f"There is no {what} among the items of this model.", "Check how it is written.")
     if low is not None and high is not None and low > high:

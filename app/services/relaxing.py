@@ -69,7 +69,7 @@ def relaxations(request: PlanRequest, result: PlanResult | None = None) -> list[
                 Relaxation(f"Raise K to {request.capacity + 1:,}", replace(request, capacity=request.capacity + 1))
             )
     if result is not None and result.over_budget and not result.broken:
-        found.append(_dearer(request, result.over_budget))
+        found.append(_dearer(request, result))
     if result is not None and not result.certificate.feasible and request.rules:
         found.append(Relaxation("Leave the further rules out", replace(request, rules=Rules())))
     if result is not None and (result.items["planned_verdict"] == "over").any():
@@ -84,9 +84,11 @@ def fitting_capacity(request: PlanRequest) -> int | None:
     return capacity if capacity <= size.items else None
 
 
-def _dearer(request: PlanRequest, over: float) -> Relaxation:
+def _dearer(request: PlanRequest, result: PlanResult) -> Relaxation:
     """What the plan costs as its budget, rounded up to six digits."""
-    needed = (request.rules.budget or 0.0) + over
+    needed = (request.rules.budget or 0.0) + result.over_budget
+    if result.groups is not None:  # pairs it must give may cost more than the budget by themselves
+        needed = float(result.groups.loc[result.groups["kind"] == "budget", "delivered"].sum())
     unit = 10.0 ** (np.floor(np.log10(needed)) - 5)
     budget = float(f"{np.ceil(needed / unit - 1e-6) * unit:.6g}")
     return Relaxation(

@@ -7,7 +7,7 @@ import binascii
 import json
 import zlib
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -200,7 +200,7 @@ def _general(bound: Any) -> tuple[float | None, dict[int, float]]:
 
 
 def constraints(request: PlanRequest, catalogue: pd.DataFrame) -> Constraints:
-    """The promises as the planner takes them.
+    """The promises as the planner takes them; those about other items than these are passed over (:func:`known`).
 
     Parameters
     ----------
@@ -210,10 +210,10 @@ def constraints(request: PlanRequest, catalogue: pd.DataFrame) -> Constraints:
     Raises
     ------
     ConstraintError
-        Names every target that is not among the items, every minimum above its maximum, and rules that contradict
-        each other.
+        Names every minimum above its maximum, and rules that contradict each other.
     """
-    problems = request.rules.problems(catalogue)
+    request = known(request, catalogue)
+    problems = request.rules.problems()
     if problems:
         raise ConstraintError(problems)
     least: float | np.ndarray | None = request.min_exposure or None
@@ -237,12 +237,8 @@ def _spread(request: PlanRequest, catalogue: pd.DataFrame) -> tuple[np.ndarray, 
     """Minimum and maximum share of every item, (n,) each."""
     low = np.full(len(catalogue), request.min_exposure)
     high = np.full(len(catalogue), 1.0 if request.max_exposure is None else request.max_exposure)
-    problems = []
     for promise in sorted(request.promises, key=lambda p: p.group == ""):  # single items last: theirs counts
         columns = members(promise, catalogue)
-        if not len(columns):
-            what = f"item {promise.target}" if not promise.group else f"item with {promise.group} {promise.target}"
-            problems.append(f"There is no {what} to promise anything: leave it out, or check how it is written.")
         if promise.together:
             continue
         if promise.minimum is not None:
@@ -250,7 +246,7 @@ def _spread(request: PlanRequest, catalogue: pd.DataFrame) -> tuple[np.ndarray, 
         if promise.maximum is not None:
             high[columns] = promise.maximum
     crossed = np.flatnonzero(low > high)
-    problems += [
+    problems = [
         f"Item {catalogue.index[y]} is promised at least {100 * low[y]:.4g} % and at most {100 * high[y]:.4g} %: "
         "lower the one or raise the other."
         for y in crossed[:5]
@@ -270,9 +266,22 @@ def members(promise: Promise, catalogue: pd.DataFrame) -> np.ndarray:
     return np.flatnonzero(catalogue[promise.group].astype(str).to_numpy() == promise.target)
 
 
-def covered(promise: Promise, catalogue: pd.DataFrame) -> bool:
-    """Whether a promise is about any of these items."""
-    return len(members(promise, catalogue)) > 0
+def known(request: PlanRequest, catalogue: pd.DataFrame) -> PlanRequest:
+    """The request without the promises and rules that are about none of these items.
+
+    Another model, or another version of the data, may know other items: what is about those rests, and counts again
+    with a model that knows them.
+    """
+    promises = tuple(p for p in request.promises if len(members(p, catalogue)))
+    return replace(request, promises=promises, rules=request.rules.known(catalogue))
+
+
+def resting(request: PlanRequest, catalogue: pd.DataFrame) -> list[str]:
+    """What those promises and rules are about: ids of items, and groups ("brand Private")."""
+    kept = known(request, catalogue)
+    promises = {f"{p.group} {p.target}".strip() for p in set(request.promises) - set(kept.promises)}
+    rules = {r.item for r in request.rules.items} | {p.item for p in request.rules.pairs}
+    return sorted(promises | (rules - set(catalogue.index)))
 
 
 @dataclass(frozen=True)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from typing import Any, TypeVar
 
 import pandas as pd
 import pyarrow as pa
 
-from app.services.pasted import BadCell, LeftOut, cell_text, left_over, rows_of, titles_of
+from app.services.pasted import BadCell, LeftOut, cell_text, left_over, repeated, rows_of, titles_of
 from rim_core.audiences.formulas import neutralised
 from rim_core.planning import Budget
 
@@ -144,15 +144,17 @@ class Rules:
             out["budgets"] = [Budget(self.budget, costs)]
         return out
 
-    def problems(self, catalogue: pd.DataFrame) -> list[str]:
+    def known(self, catalogue: pd.DataFrame) -> Rules:
+        """Those about these items, which a catalogue indexed by id lists."""
+        ids = catalogue.index
+        if all(r.item in ids for r in self.items) and all(p.item in ids for p in self.pairs):
+            return self
+        items = tuple(r for r in self.items if r.item in ids)
+        return replace(self, items=items, pairs=tuple(p for p in self.pairs if p.item in ids))
+
+    def problems(self) -> list[str]:
         """What cannot be planned with, each with the next step."""
         found = []
-        named_items = {r.item for r in self.items} | {p.item for p in self.pairs}
-        unknown = sorted(named_items - set(catalogue.index.astype(str)))
-        if unknown:
-            more = f" and {len(unknown) - 3:,} more" if len(unknown) > 3 else ""
-            named = ", ".join(unknown[:3]) + more
-            found.append(f"Further rules are about items that this model does not know ({named}): take them out.")
         crossed = [r.item for r in self.items if r.start and r.end and r.start >= r.end]
         found += [f"Item {item} would end before it starts: change one of its dates." for item in crossed[:3]]
         if self.budget is not None and not any(r.cost for r in self.items):
@@ -188,6 +190,12 @@ class ReadRules:
         """Rows that were understood."""
         return len(self.items) + len(self.pairs)
 
+    @property
+    def twice(self) -> tuple[str, ...]:
+        """What several rows are about: the last of them counts."""
+        items = repeated((r.item, r.item) for r in self.items)
+        return items + repeated((p, f"{p.user} and {p.item}") for p in self.pairs)
+
 
 def item_rules_from_text(text: str, catalogue: pd.DataFrame) -> ReadRules:
     """Pasted or uploaded rows with a header: item and any of start, end, value and cost."""
@@ -205,7 +213,7 @@ def rules_from_table(frame: pd.DataFrame, catalogue: pd.DataFrame, also: Collect
     """What a table says that was edited: columns of :func:`item_table` or :func:`pair_table`.
 
     Rows without an item or, where there is such a column, without a user are not finished yet: they say nothing.
-    ``also`` are ids of items that stay though this model does not know them: planning says what to do about them.
+    ``also`` are ids of items that stay though this model does not know them: planning passes them over.
     """
     needed = [name for name in ("user", "item") if name in frame]
     rows = [

@@ -277,7 +277,7 @@ def _came(scenario: Scenario, result: PlanResult | None) -> dict[str, Figure]:
         "Likely, but takes from others": ("count", int(outlook.get("takes", 0)) if known else None),
         "Unlikely": ("count", int(outlook.get("unlikely", 0)) if known else None),
         "User-states that lose relevance": ("share", result.losses.worse if result and result.losses else None),
-        "Precision in the test window": ("decimal", online.get("precision")),
+        "Interactions per delivery, in the test window": ("decimal", online.get("precision")),
         "Items reached (perplexity)": ("count", online.get("item_perplexity")),
         "User-states reached (perplexity)": ("count", online.get("user_perplexity")),
     }

@@ -9,6 +9,7 @@ import pandas as pd
 
 from app.services.owner import change, tasks, told, trainings, workspace
 from app.services.planning import PlanResult
+from app.services.scenarios import labels
 from app.services.stored import stored
 from app.services.training import jobs, models
 from app.tasks import Report
@@ -68,9 +69,19 @@ def loaded() -> list[Loaded]:
     return [Loaded(info, len(models(info)), sum(s.dataset == info.name for s in plans)) for info in opened.datasets()]
 
 
-def latest_plans(limit: int = 5) -> list[Scenario]:
-    """Plans saved last, of all datasets."""
-    return workspace().scenarios()[:limit]
+def latest_plans(limit: int = 5) -> list[tuple[Scenario, str]]:
+    """Plans saved last, of all datasets, each with a name that tells it from the others of its dataset."""
+    found = workspace().scenarios()
+    named = _names(found)
+    return [(s, named[s.id]) for s in found[:limit]]
+
+
+def _names(found: list[Scenario]) -> dict[str, str]:
+    """Names by id; the same one in two datasets needs nothing to tell them apart."""
+    named: dict[str, str] = {}
+    for dataset in {s.dataset for s in found}:
+        named |= labels([s for s in found if s.dataset == dataset])
+    return named
 
 
 # -- what needs attention --------------------------------------------------------------------------------------
@@ -84,13 +95,20 @@ def attention() -> list[Attention]:
     return found
 
 
+WAYS_ON = {
+    "resume": "Resume or discard it",
+    "again": "Train again or discard it",
+    "change": "See what to change",
+}
+
+
 def _jobs() -> list[Attention]:
     ended = {"failed": "failed", "cancelled": "was cancelled", "interrupted": "was interrupted"}
     return [
         Attention(
             "job",
             f"The training of {job.title} on {job.dataset} {ended[job.state]} at {100 * job.share:.0f} %.",
-            "Resume or discard it",
+            WAYS_ON[job.way_on or "again"],
             "views/models.py",
             {"dataset": job.dataset},
         )
@@ -104,7 +122,10 @@ def _promises() -> list[Attention]:
     opened = workspace()
     latest = {d.name: d for d in opened.datasets()}
     found = []
-    for scenario in opened.scenarios()[:LOOKED_AT]:
+    scenarios = opened.scenarios()
+    named = _names(scenarios)
+    for scenario in scenarios[:LOOKED_AT]:
+        name = named[scenario.id]
         info = latest.get(scenario.dataset)
         query = {"scenario": scenario.id}
         if info is not None:
@@ -113,7 +134,7 @@ def _promises() -> list[Attention]:
             found.append(
                 Attention(
                     "plan",
-                    f"“{scenario.name}” was planned on version {scenario.dataset_version} of {info.name}; "
+                    f"“{name}” was planned on version {scenario.dataset_version} of {info.name}; "
                     f"version {info.version} is here.",
                     "Plan again on the new events",
                     "views/plan.py",
@@ -125,7 +146,7 @@ def _promises() -> list[Attention]:
             found.append(
                 Attention(
                     "plan",
-                    f"“{scenario.name}” was made, but not yet delivered to its test window.",
+                    f"“{name}” was made, but not yet delivered to its test window.",
                     "Deliver it",
                     "views/delivery.py",
                     query,
@@ -140,7 +161,7 @@ def _promises() -> list[Attention]:
             found.append(
                 Attention(
                     "promise",
-                    f"“{scenario.name}”: {unlikely:,} of {result.promises:,} promises are unlikely to be kept when "
+                    f"“{name}”: {unlikely:,} of {result.promises:,} promises are unlikely to be kept when "
                     "delivered one user at a time.",
                     "See which, and what they cost",
                     "views/plan.py",
@@ -151,7 +172,7 @@ def _promises() -> list[Attention]:
             found.append(
                 Attention(
                     "plan",
-                    f"“{scenario.name}” was saved by an older version: what to expect of it is not known.",
+                    f"“{name}” was saved by an older version: what to expect of it is not known.",
                     "Work it out",
                     "views/plan.py",
                     query,
@@ -161,7 +182,7 @@ def _promises() -> list[Attention]:
             found.append(
                 Attention(
                     "promise",
-                    f"“{scenario.name}”: its promises cannot all be kept together.",
+                    f"“{name}”: its promises cannot all be kept together.",
                     "See what clashes",
                     "views/plan.py",
                     query,

@@ -12,6 +12,7 @@ from app.services.planning import PlanResult, model_of, plan_items, split_of
 from app.services.requests import PlanRequest
 from rim_core.evaluation import Evaluation
 from rim_core.planning import Certificate, Losses
+from rim_core.walk import kept_groups
 
 if TYPE_CHECKING:
     from rim_core.storage import Scenario, Workspace
@@ -62,6 +63,7 @@ def _stored(opened: Workspace, scenario_id: str, updated: str) -> PlanResult | N
         online=Evaluation(**scenario.metrics["online"]),
         items=plan_items(request, promises, online, split),
         states=len(split.calibration),
+        groups=kept_groups(scenario),
         losses=None if losses is None else Losses(**{**losses, "states": np.array(losses["states"])}),
         problems=tuple(scenario.metrics.get("promises", {}).get("problems", ())),
         saved=scenario,

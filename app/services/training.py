@@ -145,6 +145,13 @@ def resume(job_id: str) -> None:
     trainings().poll()
 
 
+def train_again(job_id: str) -> None:
+    """Train anew what a training was asked for that did not end well; it takes its place."""
+    with change():
+        trainings().again(job_id)
+    trainings().poll()
+
+
 def discard(job_id: str) -> None:
     """Forget a training that did not end well."""
     with change():

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from app.ui.charts import layout, literal, palette
+from app.ui.charts import PER_DELIVERY, layout, literal, palette
 
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 STYLES = {"kept": "circle", "short": "triangle-down", "over": "triangle-up", "unknown": "square"}
@@ -203,12 +203,18 @@ def user_load(frame: pd.DataFrame) -> go.Figure:
                 line={"color": colour, "dash": dash, "width": 2},
                 marker={"size": 8},
                 hovertemplate=f"<b>{mode}</b><br>α %{{customdata[1]:.0%}}: up to %{{customdata[0]:,}} items each<br>"
-                "%{x:.1%} of the user-states effectively reached<br>precision %{y:.4f}<extra></extra>",
+                f"%{{x:.1%}} of the user-states effectively reached<br>{PER_DELIVERY}<extra></extra>",
             )
         )
     figure.update_xaxes(tickformat=".0%")
     figure.update_yaxes(rangemode="tozero")
-    return layout(figure, "user-states effectively reached (perplexity, share)", "precision", legend=True, height=340)
+    return layout(
+        figure,
+        "user-states effectively reached (perplexity, share)",
+        "interactions per delivery",
+        legend=True,
+        height=340,
+    )
 
 
 def delivered_share(frame: pd.DataFrame) -> go.Figure:

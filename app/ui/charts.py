@@ -17,6 +17,14 @@ import streamlit as st
 
 Theme = Literal["light", "dark"]
 HEIGHT = 320
+PER_DELIVERY = "%{y:,.3~r} interactions per delivery"
+"""The height of a point in what is said of it, in three digits."""
+BAR = 30
+"""Pixels on top that belong to Plotly's buttons, which show when the mouse is over a chart; legends stand below."""
+LEGEND = 30
+"""Pixels below for the names of what is drawn."""
+UNUSED = ["lasso2d", "select2d", "autoScale2d", "zoom2d", "pan2d", "zoomIn2d", "zoomOut2d"]
+"""Buttons of Plotly that nobody needs: dragging zooms, a double click resets."""
 
 
 @dataclass(frozen=True)
@@ -79,16 +87,16 @@ def show(figure: go.Figure, key: str, alt: str, on_select: Callable[[], None] | 
         alt=alt,
         on_select=on_select or "ignore",
         selection_mode="points",
-        config={"displaylogo": False, "modeBarButtonsToRemove": ["lasso2d", "select2d", "autoScale2d"]},
+        config={"displaylogo": False, "modeBarButtonsToRemove": UNUSED},
     )
 
 
 def layout(figure: go.Figure, x: str, y: str, *, height: int = HEIGHT, legend: bool = False) -> go.Figure:
     figure.update_layout(
-        height=height,
-        margin={"l": 8, "r": 8, "t": 28 if legend else 8, "b": 8},
+        height=height + (LEGEND if legend else 0),
+        margin={"l": 8, "r": 8, "t": BAR, "b": 8},
         showlegend=legend,
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+        legend={"orientation": "h", "x": 0, "y": 0, "yref": "container", "yanchor": "bottom"},
         hoverlabel={"align": "left"},
     )
     figure.update_xaxes(title=x, automargin=True, separatethousands=True)

@@ -14,6 +14,11 @@ log = logging.getLogger(__name__)
 
 NONE = "–"
 STYLE = Path(__file__).with_name("style.css")
+PER_DELIVERY = "Interactions per delivery"
+"""What the paper calls precision, by its unit: a figure above 1 is no mistake."""
+ABOUT_PER_DELIVERY = (
+    "Interactions that happened in the test window per delivery planned or made (the paper's precision)"
+)
 THIN_SPACE = "\N{NARROW NO-BREAK SPACE}"
 
 

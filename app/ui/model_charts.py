@@ -36,8 +36,11 @@ def loss(frame: pd.DataFrame) -> go.Figure:
     return layout(figure, "epoch", "loss (nats per event)", height=220, legend=True)
 
 
-def comparison(frame: pd.DataFrame, measure: str) -> go.Figure:
-    """ItemRec against UserRec, one point a model (Figure 3). ``frame``: model, item_<measure>, user_<measure>."""
+def comparison(frame: pd.DataFrame, measure: str, said: str) -> go.Figure:
+    """ItemRec against UserRec, one point a model (Figure 3). ``frame``: model, item_<measure>, user_<measure>.
+
+    ``said``: what the measure is called, with its unit.
+    """
     figure = go.Figure()
     item, user = f"item_{measure}", f"user_{measure}"
     for i, row in enumerate(frame.to_dict("records")):
@@ -55,13 +58,14 @@ def comparison(frame: pd.DataFrame, measure: str) -> go.Figure:
                     "line": {"color": palette().ink, "width": 0.5},
                 },
                 hovertemplate=(
-                    f"<b>{name}</b><br>items for a user %{{x:.4f}}<br>users for an item %{{y:.4f}}<extra></extra>"
+                    f"<b>{name}</b><br>{said}:<br>items for a user %{{x:,.3~r}}<br>"
+                    "users for an item %{y:,.3~r}<extra></extra>"
                 ),
             )
         )
     figure.update_xaxes(rangemode="tozero")
     figure.update_yaxes(rangemode="tozero")
-    return layout(figure, f"items for a user: {measure}", f"users for an item: {measure}", legend=True, height=400)
+    return layout(figure, f"items for a user: {said}", f"users for an item: {said}", legend=True, height=400)
 
 
 def reliability(frame: pd.DataFrame) -> go.Figure:

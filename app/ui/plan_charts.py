@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from app.ui.charts import layout, literal, palette
+from app.ui.charts import PER_DELIVERY, layout, literal, palette
 
 SKEWED = 20
 """Most over median deliveries from which the axis is logarithmic."""
@@ -51,7 +51,7 @@ def frontier(frame: pd.DataFrame, here: pd.DataFrame, landmarks: pd.DataFrame) -
                     marker={"size": 9, "symbol": markers.get(mode, "circle")},
                     hovertemplate=(
                         f"<b>{name}</b><br>minimum exposure %{{customdata[2]}} %<br>"
-                        "%{x:,.0f} items in effect<br>precision %{y:.4f}<extra></extra>"
+                        f"%{{x:,.0f}} items in effect<br>{PER_DELIVERY}<extra></extra>"
                     ),
                 )
             )
@@ -70,7 +70,7 @@ def frontier(frame: pd.DataFrame, here: pd.DataFrame, landmarks: pd.DataFrame) -
                     name=name,
                     mode="markers",
                     marker={"size": 11, "symbol": symbol, "color": colour},
-                    hovertemplate="<b>%{text}</b><br>%{x:,.0f} items in effect<br>precision %{y:.4f}<extra></extra>",
+                    hovertemplate=f"<b>%{{text}}</b><br>%{{x:,.0f}} items in effect<br>{PER_DELIVERY}<extra></extra>",
                 )
             )
     figure.add_trace(
@@ -85,12 +85,12 @@ def frontier(frame: pd.DataFrame, here: pd.DataFrame, landmarks: pd.DataFrame) -
                 "color": palette().second,
                 "line": {"color": palette().ink, "width": 1},
             },
-            hovertemplate="<b>this plan</b><br>%{x:,.0f} items in effect<br>precision %{y:.4f}<extra></extra>",
+            hovertemplate=f"<b>this plan</b><br>%{{x:,.0f}} items in effect<br>{PER_DELIVERY}<extra></extra>",
         )
     )
     figure.update_layout(clickmode="event+select")
     return layout(
-        figure, "items effectively reached (perplexity)", "precision in the test window", legend=True, height=420
+        figure, "items effectively reached (perplexity)", "interactions per delivery", legend=True, height=420
     )
 
 
@@ -106,11 +106,11 @@ def plans(frame: pd.DataFrame) -> go.Figure:
                 name=name,
                 mode="markers",
                 marker={"size": 14, "symbol": SYMBOLS[i % 4], "color": palette().series[i % 7]},
-                hovertemplate=(f"<b>{name}</b><br>%{{x:,.0f}} items in effect<br>precision %{{y:.4f}}<extra></extra>"),
+                hovertemplate=(f"<b>{name}</b><br>%{{x:,.0f}} items in effect<br>{PER_DELIVERY}<extra></extra>"),
             )
         )
     return layout(
-        figure, "items effectively reached (perplexity)", "precision in the test window", legend=True, height=360
+        figure, "items effectively reached (perplexity)", "interactions per delivery", legend=True, height=360
     )
 
 

@@ -48,8 +48,7 @@ def _progress(key: str) -> None:
     if task is None:
         return
     if task.state == "failed":
-        with messages.guard(services.Problem, "add the dataset"):
-            raise task.error or RuntimeError("no error was kept")
+        _failed(task.error)
     elif task.state == "done":
         services.forget(key)
         del st.session_state["adding"]
@@ -71,6 +70,21 @@ def _progress(key: str) -> None:
             services.forget(key)
             del st.session_state["adding"]
             st.rerun()
+
+
+def _failed(error: Exception | None) -> None:
+    """Why nothing was added; rows that were rejected can be looked at."""
+    if isinstance(error, services.NothingUsable):
+        messages.problem(messages.plain(services.in_words(error.said)).replace("\n", "  \n"))
+        rejects = error.rejects_file
+        if rejects is not None and rejects.exists():
+            st.download_button(
+                "Download the rejected rows", rejects.read_bytes, file_name=rejects.name, mime="text/csv",
+                on_click="ignore", icon=":material/download:", key="add-rejects",
+            )  # fmt: skip
+        return
+    with messages.guard(services.Problem, "add the dataset"):
+        raise error or RuntimeError("no error was kept")
 
 
 def _official(source: str) -> services.ImportRequest | None:
@@ -114,33 +128,15 @@ def _file() -> services.ImportRequest | None:
         path = st.text_input("File on this machine", key="add-path-file", placeholder="/data/events.csv").strip()
         if not path:
             return None
-    with st.expander("How it is written: encoding, times", icon=":material/settings:"):
-        cells = st.columns(3)
-        encoding = cells[0].text_input("Encoding", "utf-8", key="add-encoding", help="For example latin-1.").strip()
-        time_format = (
-            cells[1]
-            .text_input(
-                "Format of the times",
-                "auto",
-                key="add-time-format",
-                help="auto, iso, s, ms, us, ns (Unix times), or a pattern such as %d/%m/%Y %H:%M.",
-            )
-            .strip()
-        )
-        zone = (
-            cells[2]
-            .text_input("Time zone of times without one", "UTC", key="add-zone", help="For example Europe/Berlin.")
-            .strip()
-        )
+    with st.expander("How it is written: encoding, times, numbers", icon=":material/settings:"):
+        writing = mapping.writing("add")
     try:
-        preview = services.preview(path, encoding or "utf-8")
+        preview = services.preview(path, writing.encoding)
     except services.Problem as error:
-        messages.problem(messages.plain(str(error)))
+        messages.problem(messages.plain(services.in_words(str(error))))
         return None
     columns = mapping.columns(preview, "add", preview.name)
     if columns is None:
         return None
-    options: dict[str, object] = {"columns": columns, "timezone": zone or "UTC"}
-    if preview.source == "csv":
-        options |= {"time_format": time_format or "auto", "encoding": encoding or "utf-8"}
+    options: dict[str, object] = {"columns": columns, **writing.options(preview.source)}
     return services.ImportRequest(preview.name, preview.source, path=path, options=options)

@@ -107,10 +107,10 @@ def _files() -> list[services.ResultFile] | None:
 def _roles(name: str, path: str) -> services.ResultFile | None:
     """Which event types of a file are exposures and which outcomes."""
     with messages.guard(services.Problem, "read the file"):
-        columns = _columns(name, path)
-        if columns is None:
+        layout = _layout(name, path)
+        if layout is None:
             return None
-        held = services.contents(path, columns)
+        held = services.contents(path, *layout)
         text = f"{messages.count(held.rows, 'rows')}, {messages.count(held.rejected)} rejected"
         with st.expander(f"{name}: {text}", icon=":material/warning:" if held.rejected else ":material/check_circle:"):
             st.text(held.reasons)
@@ -123,18 +123,28 @@ def _roles(name: str, path: str) -> services.ResultFile | None:
             format_func=lambda t: f"{t} ({held.types[t]:,})", key=f"came-{path}",
         )  # fmt: skip
         if shown or came:
-            return services.ResultFile(path, name, tuple(shown), tuple(came), columns)
+            return services.ResultFile(path, name, tuple(shown), tuple(came), *layout)
         st.info("Say which event types are exposures and which are outcomes.", icon=":material/arrow_upward:")
     return None
 
 
-def _columns(name: str, path: str) -> tuple[tuple[str, str], ...] | None:
-    """What the columns of a file mean; asked where the names do not say it, None until it is known."""
-    preview = services.preview(path)
-    label = f"Columns of {messages.plain(name)}"
-    with st.expander(label, icon=":material/view_column:", expanded=bool(preview.missing)):
+def _layout(name: str, path: str) -> tuple[tuple[tuple[str, str], ...], services.Writing] | None:
+    """What the columns of a file mean and how they are written; None as long as that is asked."""
+    key = f"campaign-{path}"
+    preview, problem = None, ""
+    try:
+        preview = services.preview(path, mapping.encoding_of(key))
+    except services.Problem as error:
+        problem = services.in_words(str(error))
+    asked = preview is None or bool(preview.missing) or preview.time_format is None
+    label = f"How {messages.plain(name)} is written: columns, encoding, times"
+    with st.expander(label, icon=":material/view_column:", expanded=asked):
+        writing = mapping.writing(key, values=False)
+        if preview is None:
+            messages.problem(messages.plain(problem))
+            return None
         found = mapping.columns(preview, "campaign", path, roles=COLUMNS, across=2)
-    return None if found is None else tuple(found.items())
+    return None if found is None else (tuple(found.items()), writing)
 
 
 def _keep(request: services.CampaignRequest, found: services.CampaignResult, dry: bool) -> None:

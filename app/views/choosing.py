@@ -69,3 +69,13 @@ def deliver(scenario: services.Scenario, label: str, icon: str = "local_shipping
         ):
             services.request_delivery(scenario)
             st.rerun()
+
+
+def work_out(result: services.PlanResult) -> None:
+    """A plan that an older version saved lacks who loses and what to expect: the button that works it out."""
+    st.info(
+        "An older version saved this plan without what is shown here. It can be worked out from what was kept.",
+        icon=":material/history:",
+    )
+    if result.saved is not None:
+        deliver(result.saved, "Work it out", "calculate")

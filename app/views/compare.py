@@ -81,7 +81,7 @@ def _choose(listed: pd.DataFrame, known: pd.DataFrame) -> list[str]:
         "own": Column("Own", "count", "Items and groups with a promise of their own"),
         "feasible": Column("All kept", "yes", "Whether every promise is kept on the planned user-states"),
         "objective": Column("Expected", "count", "Expected interactions, in the plan"),
-        "precision": Column("Precision", "decimal", "Interactions per delivery, in the test window"),
+        "precision": Column(messages.PER_DELIVERY, "decimal", messages.ABOUT_PER_DELIVERY),
         "item_perplexity": Column("Items reached", "count", "Effective number (perplexity), in the test window"),
         "archived": Column("Archived", "yes"),
         "note": Column("Note"),
@@ -117,21 +117,18 @@ def _manage(info: services.DatasetInfo, known: pd.DataFrame, chosen: list[str]) 
         )
         row = known[known["id"] == plan].iloc[0]
         naming, noting = st.columns(2)
-        name = naming.text_input("Name", row["name"], key=f"rename-{plan}-{row['name']}", max_chars=120)
-        text = noting.text_input("Note", row["note"], key=f"note-{plan}-{row['note']}", max_chars=400)
+        for cell, what, change, longest in (
+            (naming, "name", _rename, 120),
+            (noting, "note", _note, 400),
+        ):
+            key = f"{what}-{plan}-{row[what]}"
+            cell.text_input(
+                what.capitalize(), row[what], key=key, max_chars=longest, on_change=change, args=(plan, row[what], key)
+            )
+        st.caption(
+            "Name and note are kept as soon as you press Enter or leave the field; the last change can be undone."
+        )
         with st.container(horizontal=True, vertical_alignment="center"):
-            # never disabled: what was typed is only known once the field is left, as by pressing this button
-            if st.button("Keep the changes", icon=":material/save:", key="manage-keep"):
-                if name.strip() == row["name"] and text.strip() == row["note"]:
-                    st.toast("The name and the note are as they were.")
-                if name.strip() != row["name"]:
-                    renamed = services.rename(plan, name).name
-                    if renamed != name.strip():
-                        st.toast(f"Another plan has that name: this one is called **{messages.plain(renamed)}**.")
-                    _can_undo("renaming it", *(partial(services.rename, plan, n) for n in (row["name"], renamed)))
-                if text.strip() != row["note"]:
-                    services.note(plan, text)
-                st.rerun()
             if st.button("Clone", icon=":material/content_copy:", key="manage-clone"):
                 copy = services.clone(plan)
                 back, forth = (partial(services.archive, copy.id, archived=a) for a in (True, False))
@@ -152,6 +149,30 @@ def _manage(info: services.DatasetInfo, known: pd.DataFrame, chosen: list[str]) 
             st.page_link("views/plan.py", label="Open under Plan", icon=":material/tune:", query_params=query)
         st.caption("A link that opens exactly this plan: its data version, model, promises and seed.")
         st.code(address.link("plan", **query), language=None)
+
+
+def _rename(plan: str, before: str, key: str) -> None:
+    """Give a plan the name that was typed, before the page is drawn."""
+    name = str(st.session_state[key]).strip()
+    if not name:
+        st.session_state[key] = before
+        st.toast(f"A plan needs a name: it is still called **{messages.plain(before)}**.")
+    elif name != before:
+        with messages.guard(services.Problem, "rename the plan"):
+            renamed = services.rename(plan, name).name
+            taken = "" if renamed == name else " Another plan has the name you typed."
+            st.toast(f"The plan is called **{messages.plain(renamed)}** now.{taken}", icon=":material/check:")
+            _can_undo("renaming it", *(partial(services.rename, plan, n) for n in (before, renamed)))
+
+
+def _note(plan: str, before: str, key: str) -> None:
+    """Keep the note that was typed beside a plan."""
+    text = str(st.session_state[key]).strip()
+    if text != before:
+        with messages.guard(services.Problem, "keep the note"):
+            services.note(plan, text)
+            st.toast("The note is kept.", icon=":material/check:")
+            _can_undo("the note", *(partial(services.note, plan, t) for t in (before, text)))
 
 
 def _can_undo(what: str, back: Callable[[], object], forth: Callable[[], object]) -> None:
@@ -209,7 +230,7 @@ def _side_by_side(found: services.SideBySide, chosen: list[str]) -> None:
         if len(found.points) < 2:
             st.caption("Fewer than two of these plans were delivered.")
         else:
-            alt = "Precision against items reached, one mark a plan"
+            alt = "Interactions per delivery against items reached, one mark a plan"
             charts.show(plan_charts.plans(found.points), "compare-points", alt)
     with right:
         _items(found)

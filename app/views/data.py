@@ -115,7 +115,7 @@ def _report(info: services.DatasetInfo) -> None:
     label = f"{messages.count(report.rows_read, 'rows')} read, {messages.count(rejected)} rejected"
     icon = ":material/check_circle:" if not rejected else ":material/warning:"
     with st.expander(label, icon=icon):
-        st.text(report.summary())
+        st.text(services.in_words(report.summary(where=False)))
         if rejected and report.rejects_file is not None and report.rejects_file.exists():
             path = report.rejects_file
             st.download_button(

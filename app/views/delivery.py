@@ -76,8 +76,8 @@ def _headline(scenario: services.Scenario, found: services.Simulation) -> None:
         delta_color="off", delta_arrow="off", border=True,
     )  # fmt: skip
     cells[3].metric(
-        "Precision", messages.decimal(online.get("precision")), "interactions per delivery", delta_color="off",
-        delta_arrow="off", border=True,
+        messages.PER_DELIVERY, messages.decimal(online.get("precision")), "in the test window", delta_color="off",
+        delta_arrow="off", border=True, help=messages.ABOUT_PER_DELIVERY,
     )  # fmt: skip
 
 
@@ -254,7 +254,11 @@ def _sweep(points: pd.DataFrame) -> None:
     left, right = st.columns(2, gap="large")
     with left:
         st.markdown("**Relevance against an even load** (Figures S4 to S6)")
-        charts.show(audience_charts.user_load(points), "user-load", "Precision against user-states effectively reached")
+        charts.show(
+            audience_charts.user_load(points),
+            "user-load",
+            "Interactions per delivery against user-states effectively reached",
+        )
     with right:
         st.markdown("**Really delivered per item** (Figure S7)")
         alt = "Share of the user-states delivered per item by capacity"
@@ -263,7 +267,7 @@ def _sweep(points: pd.DataFrame) -> None:
         "mode": Column("Mode", help="Offline knows the users in advance; online decides for one at a time"),
         "capacity": Column("Items a user", "count"),
         "alpha": Column("α", "share", "Of all items"),
-        "precision": Column("Precision", "decimal"),
+        "precision": Column(messages.PER_DELIVERY, "decimal", messages.ABOUT_PER_DELIVERY),
         "users_reached": Column("User-states reached", "share", "Effective number (perplexity), of all"),
         "delivered_share": Column("Delivered per item", "share", "Mean share of the user-states"),
         "ideal_share": Column("Ideal", "share", "β′, or α where the places are fewer"),

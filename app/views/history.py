@@ -16,12 +16,14 @@ TABLE = "plan-own-promises"
 VERSION = "plan-own-version"
 RULES = "plan-rules"
 RULES_VERSION = "plan-rules-version"
+LOWERED = "-lowered"
+"""Behind the key of a slider: what was on it and does not fit any more, and what is."""
 
 
 def put(request: services.PlanRequest) -> None:
     """Put a request on the sliders and into the table (before they are drawn, or in a callback)."""
     state = st.session_state
-    for past in ("plan-again-of", "plan-least-lowered"):
+    for past in ("plan-again-of", f"plan-least{LOWERED}", f"plan-capacity{LOWERED}"):
         state.pop(past, None)
     state["plan-model"] = request.model_id
     state["plan-capacity"] = state["plan-capacity-room"] = request.capacity

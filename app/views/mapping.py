@@ -1,4 +1,4 @@
-"""What the columns of a table mean: guessed, shown with its first rows, to be corrected."""
+"""What the columns of a table mean and how they are written: guessed, shown with its first rows, to be corrected."""
 
 from __future__ import annotations
 
@@ -18,6 +18,47 @@ ROLES = {
 }
 NOT_THERE = "(not in the file)"
 NEEDED = ("user_id", "item_id", "timestamp")
+
+
+DECIMALS = {"auto": "As the column tells", ".": "Point: 1,234.5", ",": "Comma: 1.234,5"}
+
+
+def writing(key: str, *, values: bool = True) -> services.Writing:
+    """How the table is written; ``values``: whether any number of it is read."""
+    cells = st.columns(4 if values else 3, vertical_alignment="bottom")
+    encoding = cells[0].text_input(
+        "Encoding", "utf-8", key=f"{key}-encoding", help="For example latin-1, cp1252 or utf-16."
+    )
+    time_format = cells[1].text_input(
+        "Format of the times",
+        "auto",
+        key=f"{key}-time-format",
+        help="auto, iso, s, ms, us, ns (Unix times), or a pattern such as %d/%m/%Y %H:%M.",
+    )
+    zone = cells[2].text_input(
+        "Time zone of times without one", "UTC", key=f"{key}-zone", help="For example Europe/Berlin."
+    )
+    decimal = "auto"
+    if values:
+        decimal = cells[3].selectbox(
+            "Decimal sign",
+            list(DECIMALS),
+            format_func=DECIMALS.__getitem__,
+            key=f"{key}-decimal",
+            help="Of values. By itself “1,234” may be either; other values of the column mostly tell.",
+        )
+    default = services.Writing()
+    return services.Writing(
+        encoding.strip() or default.encoding,
+        time_format.strip() or default.time_format,
+        zone.strip() or default.timezone,
+        decimal,
+    )
+
+
+def encoding_of(key: str) -> str:
+    """The encoding that :func:`writing` will say, before it is drawn."""
+    return str(st.session_state.get(f"{key}-encoding", "")).strip() or services.Writing().encoding
 
 
 def columns(

@@ -25,7 +25,8 @@ KINDS = {
     "preference": "What a user will want next (multiply it with an intensity)",
     "intensity": "How active a user will be",
 }
-MEASURES = ("recall", "precision")
+MEASURES = {"recall": "share found (recall)", "precision": "interactions per recommendation"}
+"""Figures of the comparison by what they are, with their unit."""
 ENDED = {"failed": "failed", "cancelled": "was cancelled", "interrupted": "was interrupted"}
 BUSY, IDLE = 1.0, 5.0
 """Seconds between two looks at what is training."""
@@ -134,7 +135,7 @@ def _job(job: services.Job) -> None:
             key=f"cancel-{job.id}",
             icon=":material/stop:",
             width="stretch",
-            help="What was checkpointed is kept: a cancelled training can be resumed.",
+            help="What was checkpointed is kept: a training that had come so far can be resumed.",
         ):
             services.cancel(job.id)
             st.rerun(scope="fragment")
@@ -162,7 +163,7 @@ def _unfinished() -> None:
     for job in found[:SHOWN]:
         _offer(job)
     if len(found) > SHOWN:
-        with st.expander(f"{messages.count(len(found) - SHOWN, 'older trainings')} can be resumed too"):
+        with st.expander(f"{messages.count(len(found) - SHOWN, 'older trainings')} did not end well either"):
             for job in found[SHOWN:]:
                 _offer(job)
 
@@ -170,12 +171,21 @@ def _unfinished() -> None:
 def _offer(job: services.Job) -> None:
     with st.container(border=True, key=f"unfinished-{job.id}"):
         text, go, drop = st.columns([6, 1.4, 1.4], vertical_alignment="center")
+        same = " It would fail again as it is: change that and train below." if job.way_on == "change" else ""
         text.markdown(
             f"{STATE_ICONS[job.state]} **{messages.plain(job.title)}** on {messages.plain(job.dataset)} "
-            f"{ENDED[job.state]} at {messages.percent(job.share, 0)}. {messages.plain(job.message or '')}"
+            f"{ENDED[job.state]} at {messages.percent(job.share, 0)}. {messages.plain(job.message or '')}{same}"
         )
-        if go.button("Resume", key=f"resume-{job.id}", type="primary", icon=":material/play_arrow:", width="stretch"):
+        if job.way_on == "resume" and go.button(
+            "Resume", key=f"resume-{job.id}", type="primary", icon=":material/play_arrow:", width="stretch"
+        ):
             services.resume(job.id)
+            st.rerun()
+        if job.way_on == "again" and go.button(
+            "Train again", key=f"again-{job.id}", type="primary", icon=":material/refresh:", width="stretch",
+            help="From the beginning: nothing of it was kept.",
+        ):  # fmt: skip
+            services.train_again(job.id)
             st.rerun()
         if drop.button("Discard", key=f"discard-{job.id}", icon=":material/delete:", width="stretch"):
             services.discard(job.id)
@@ -201,24 +211,31 @@ def _compare(info: services.DatasetInfo) -> None:
     figure, words = st.columns([3, 2], gap="large")
     with figure:
         measure = st.segmented_control(
-            "Measure", MEASURES, default=MEASURES[0], required=True, key="compare-measure", help="At one percent."
-        )
+            "Measure", list(MEASURES), format_func=lambda m: _first_upper(MEASURES[m]), default="recall", required=True,
+            key="compare-measure", help="Of the best one percent of the items, or of the user-states. Interactions per "
+            "recommendation are the paper's precision.",
+        )  # fmt: skip
         if len(measured):
+            said = MEASURES[measure or "recall"]
             charts.show(
-                model_charts.comparison(measured, measure or MEASURES[0]),
+                model_charts.comparison(measured, measure or "recall", said),
                 "comparison",
-                f"{measure} of every model in both directions",
+                f"{said} of every model in both directions",
             )
     with words:
         _best(rows)
     columns = {
         "model": Column("Model"),
         "item_precision": Column(
-            "Items for a user: precision", "decimal", "Share of recommended items the user went for"
+            "Items for a user: interactions each", "decimal", "Per recommended item: the paper's precision"
         ),
         "item_recall": Column("recall", "decimal"),
         "item_perplexity": Column("items reached", "count", "Effective number of items (perplexity)"),
-        "user_precision": Column("Users for an item: precision", "decimal", "Interactions per chosen user-state"),
+        "user_precision": Column(
+            "Users for an item: interactions per recommendation",
+            "decimal",
+            "Per chosen user-state: the paper's precision",
+        ),
         "user_recall": Column("recall", "decimal"),
         "user_perplexity": Column("users reached", "count", "Effective number of user-states (perplexity)"),
         "seconds": Column("Training (s)", "count"),
@@ -226,6 +243,10 @@ def _compare(info: services.DatasetInfo) -> None:
     }
     tables.show(rows, columns, "comparison-table")
     _card(rows)
+
+
+def _first_upper(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _best(rows: pd.DataFrame) -> None:
@@ -239,7 +260,7 @@ def _best(rows: pd.DataFrame) -> None:
             st.metric(
                 f"Best at: {task.lower()}",
                 best["model"],
-                f"precision {messages.decimal(best[column])} at {messages.count(size, unit)} each",
+                f"{messages.decimal(best[column])} interactions per recommendation, {messages.count(size, unit)} each",
                 delta_color="off",
                 delta_arrow="off",
                 border=True,

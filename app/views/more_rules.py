@@ -98,11 +98,12 @@ def _items(model_id: str) -> None:
     edited = _editor("items", _rules().items, services.item_table, columns, catalogue)
     _keep(replace(_rules(), items=edited))
 
-    def take(text: str, every: bool) -> services.ReadRules:
+    def take(text: str, every: bool) -> tuple[services.ReadRules, int]:
         read = services.item_rules_from_text(text, catalogue)
+        before = () if every else _rules().items
         if read.items:
-            _put(replace(_rules(), items=read.items if every else (*_rules().items, *read.items)))
-        return read
+            _put(replace(_rules(), items=(*before, *read.items)))
+        return read, len({r.item for r in before} & {r.item for r in read.items})
 
     caption = (
         "One row an item, with a header: item and any of start, end, value, cost. A row replaces the item's one before."
@@ -129,12 +130,13 @@ def _pairs(model_id: str) -> None:
     edited = _editor("pairs", _rules().pairs, services.pair_table, columns, catalogue)
     _keep(replace(_rules(), pairs=edited))
 
-    def take(text: str, every: bool) -> services.ReadRules:
+    def take(text: str, every: bool) -> tuple[services.ReadRules, int]:
         rule = PAIR_WORDS[st.session_state["rules-pairs-rule"]]
         read = services.pair_rules_from_text(text, catalogue, rule)
+        before = () if every else _rules().pairs
         if read.pairs:
-            _put(replace(_rules(), pairs=read.pairs if every else (*_rules().pairs, *read.pairs)))
-        return read
+            _put(replace(_rules(), pairs=(*before, *read.pairs)))
+        return read, len(set(before) & set(read.pairs))
 
     def which() -> None:
         st.selectbox("These users", list(PAIR_WORDS), key="rules-pairs-rule", help="For rows without a rule column.")

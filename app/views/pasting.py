@@ -24,13 +24,18 @@ class Read(Protocol):
     @property
     def taken(self) -> int: ...
     @property
+    def twice(self) -> tuple[str, ...]: ...
+    @property
     def problems(self) -> tuple[services.LeftOut, ...]: ...
     @property
     def left(self) -> str: ...
 
 
-Take = Callable[[str, bool], Read]
-"""Puts what a text says into the table, in place of what is there if the second is True."""
+Take = Callable[[str, bool], tuple[Read, int]]
+"""Puts what a text says into the table, in place of all that is there if the second is True; what it read, and how many
+rows of the table were about the same as one of its rows, which has taken their place."""
+NAMED = 3
+"""Rows about the same that are named."""
 
 
 def popover(key: str, caption: str, example: str, take: Take, *, before: Callable[[], None] | None = None) -> None:
@@ -39,8 +44,13 @@ def popover(key: str, caption: str, example: str, take: Take, *, before: Callabl
         if before is not None:
             before()
         st.caption(caption)
-        st.text_area("Rows", key=f"{key}-text", height=140, placeholder=example)
+        chosen = st.session_state.get(_uploader(key)) is not None
+        st.text_area("Rows", key=f"{key}-text", height=140, placeholder=example, disabled=chosen)
         st.file_uploader("or a CSV file", ["csv", "tsv", "txt"], key=_uploader(key), max_upload_size=16)
+        if chosen and str(st.session_state[f"{key}-text"]).strip():
+            st.caption(
+                ":material/info: This takes in the file. The rows above wait here until you take them in after it."
+            )
         st.toggle("Replace what is in the table", key=f"{key}-replace")
         # never disabled: what was typed is only known once the field is left, as by pressing this button
         st.button("Take in", type="primary", key=f"{key}-take", on_click=_take_in, args=(key, take))
@@ -55,27 +65,47 @@ def _take_in(key: str, take: Take) -> None:
     """Before the page is drawn, so that the table, its header and its buttons are all of what is now in force."""
     state = st.session_state
     file = state.get(_uploader(key))
-    read = take(
-        services.text_of(file.getvalue()) if file is not None else state[f"{key}-text"], state[f"{key}-replace"]
-    )
-    state[f"{key}-left"] = (read.taken, read.problems)
-    state[f"{key}-text"] = read.left if len(read.left) <= LONGEST else ""
+    text = state[f"{key}-text"] if file is None else services.text_of(file.getvalue())
+    read, replaced = take(text, state[f"{key}-replace"])
+    free = file is None or not str(state[f"{key}-text"]).strip()  # rows that wait for their turn stay where they are
+    back = free and len(read.left) <= LONGEST
+    state[f"{key}-left"] = (read.taken, read.problems, read.left, back)
+    if free:
+        state[f"{key}-text"] = read.left if back else ""
     state[f"{key}-files"] = state.get(f"{key}-files", 0) + 1
     state[f"{key}-paste"] = False
     if read.taken:
-        st.toast(f"{messages.count(read.taken, 'rows')} taken in.", icon=":material/check:")
+        said = _replaced(read.twice, replaced)
+        st.toast(
+            f"{messages.count(read.taken, 'rows')} taken in.{said}",
+            icon=":material/info:" if said else ":material/check:",
+            duration="long" if said else "short",
+        )
+
+
+def _replaced(twice: tuple[str, ...], replaced: int) -> str:
+    """Which rows are in force where several are about the same."""
+    said = ""
+    if twice:
+        more = f" and {messages.count(len(twice) - NAMED)} more" if len(twice) > NAMED else ""
+        said = f" Of several rows about {messages.plain(', '.join(twice[:NAMED]))}{more} the last counts."
+    if replaced:
+        said += f" {messages.count(replaced, 'rows')} of the table made way for new ones about the same."
+    return said
 
 
 def left_out(key: str) -> None:
     """The rows that were left out last: which, why and what to do; until it is dismissed."""
-    taken, problems = st.session_state.get(f"{key}-left", (0, ()))
+    taken, problems, left, back = st.session_state.get(f"{key}-left", (0, (), "", False))
     if not problems:
         return
     with st.container(border=True, key=f"{key}-left-out"):
         text, button = st.columns([5, 1], vertical_alignment="center")
         said = "Nothing was taken in" if not taken else f"{messages.count(taken, 'rows')} taken in"
         where = (
-            " They stand under **Paste or upload** again, to be corrected." if st.session_state[f"{key}-text"] else ""
+            " They stand under **Paste or upload** again, to be corrected."
+            if back
+            else " Download them below, correct them and upload them."
         )
         text.warning(f"**{said}; {messages.count(len(problems), 'rows')} left out.**{where}", icon=":material/warning:")
         button.button("Dismiss", key=f"{key}-dismiss", width="stretch", on_click=_dismiss, args=(key,))
@@ -89,6 +119,10 @@ def left_out(key: str) -> None:
             "do": Column("What to do"),
         }
         tables.show(frame, columns, f"{key}-left-table", rows=6, tall=True)
+        st.download_button(
+            "Download the rows left out", left.encode(), f"{key}-left-out.csv", "text/csv", on_click="ignore",
+            icon=":material/download:", key=f"{key}-left-download",
+        )  # fmt: skip
 
 
 def _dismiss(key: str) -> None:

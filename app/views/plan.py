@@ -11,6 +11,7 @@ from app import services
 from app.ui import messages
 from app.views import frame, history, more_rules, promises, results, waiting
 
+NAME = "plan-name"
 PATIENCE = 0.7
 """Seconds the figures of the plan before stay as they are, to be replaced by those of the plan."""
 
@@ -46,6 +47,7 @@ def page() -> None:
             history.remember(request)
             with steps:  # above, but of what is remembered now
                 history.buttons()
+            promises.resting(request)
         result = _result(info, request)
     history.keep_link(request, result)
     with save, messages.guard(services.Problem, "save the plan"):
@@ -80,8 +82,7 @@ def _open() -> None:
 def _places_and_save(request: services.PlanRequest, result: services.PlanResult | None) -> None:
     with suppress(services.Problem):  # what cannot be planned with is said once, in place of the plan
         promises.places(request)
-    if result is not None:
-        _save(result)
+    _save(request, result)
 
 
 def _result(info: services.DatasetInfo, request: services.PlanRequest) -> services.PlanResult | None:
@@ -156,20 +157,13 @@ def _meanwhile(before: services.PlanResult, seen: services.PlanPreview | None) -
         results.preview(before, seen)
 
 
-def _save(result: services.PlanResult) -> None:
-    """Keep the plan, so that audiences can be made from it."""
+def _save(request: services.PlanRequest, result: services.PlanResult | None) -> None:
+    """Keep the plan, so that audiences can be made from it. Its name can be typed before it is there.
+
+    What was typed stands in the address: it outlives moves of the sliders and a reload.
+    """
     with st.container(border=True, key="plan-save"):
-        if result.saved is None:
-            proposal = result.request.describe()
-            name = st.text_input("Name of this plan", proposal, key=f"plan-name-{proposal}", max_chars=120)
-            if st.button("Save the plan", icon=":material/save:", type="primary", width="stretch", key="plan-save-go"):
-                wanted = name.strip() or result.request.describe()
-                saved = services.save_plan(result, wanted)
-                st.session_state.pop("plan-again-of", None)
-                taken = "" if saved.name == wanted else f" Another plan is called {messages.plain(wanted)} already."
-                st.toast(f"**{messages.plain(saved.name)}** is saved.{taken}", icon=":material/check:")
-                st.rerun()
-        else:
+        if result is not None and result.saved is not None:
             st.session_state["audience-plan"] = result.saved.id
             st.page_link(
                 "views/audiences.py",
@@ -177,6 +171,29 @@ def _save(result: services.PlanResult) -> None:
                 help=f"From the saved plan “{messages.plain(result.saved.name)}”",
                 icon=":material/arrow_forward:",
             )
+            return
+        st.text_input(
+            "Name of this plan",
+            key=NAME,
+            bind="query-params",
+            placeholder=request.describe(),
+            max_chars=120,
+        )
+        st.button(
+            "Save the plan", icon=":material/save:", type="primary", width="stretch", key="plan-save-go",
+            disabled=result is None, on_click=_keep, args=(result,),
+        )  # fmt: skip
+
+
+def _keep(result: services.PlanResult) -> None:
+    """Save the plan under the name that was typed, which is then free for the next one."""
+    wanted = str(st.session_state.get(NAME, "")).strip() or result.request.describe()
+    with messages.guard(services.Problem, "save the plan"):
+        saved = services.save_plan(result, wanted)
+        st.session_state[NAME] = ""
+        st.session_state.pop("plan-again-of", None)
+        taken = "" if saved.name == wanted else f" Another plan is called {messages.plain(wanted)} already."
+        st.toast(f"**{messages.plain(saved.name)}** is saved.{taken}", icon=":material/check:")
 
 
 page()

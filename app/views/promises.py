@@ -15,6 +15,8 @@ from app.views import history, pasting
 if TYPE_CHECKING:
     from streamlit.elements.lib.column_types import ColumnConfig
 
+NAMED = 5
+"""Items that a model does not know, named one by one."""
 LISTED = 5_000
 """Items up to which a list offers them; of more, ids or titles are typed."""
 
@@ -45,6 +47,7 @@ def sliders(models: list[services.ModelInfo]) -> services.PlanRequest:
         persist_state="session",
         help="How many items each user-state can get at most. As a share of all items it is the paper's α.",
     )
+    _fitted("plan-capacity", capacity, "K was {:,}, and this model knows fewer items: it is {:,} now.")
     st.caption(f"α = {messages.percent(capacity / size.items, 2)} of {messages.count(size.items, 'items')}")
     end = _least_range(size, capacity)
     least = st.slider(
@@ -57,7 +60,7 @@ def sliders(models: list[services.ModelInfo]) -> services.PlanRequest:
         persist_state="session",
         help="Share of the user-states that each item is promised.",
     )
-    _lowered(least)
+    _fitted("plan-least", least, "β was {:.6g} %, which the slider has no room for here: it is {:.6g} % now.")
     most = None
     if st.toggle("Limit the popular items", key="plan-limited", persist_state="session"):
         _begin("plan-most", 20.0, 1.0, 100.0)
@@ -95,27 +98,29 @@ def _least_range(size: services.PlanSize, capacity: int) -> float:
     if value is None:
         state["plan-least"] = min(size.half_of_places(capacity), end)
     elif value > end:
-        state["plan-least"], state["plan-least-lowered"] = end, (float(value), end)
+        state["plan-least"], state[f"plan-least{history.LOWERED}"] = end, (float(value), end)
     elif state.get("plan-least-end") != end:
         state["plan-least"] = float(value)
     state["plan-least-end"] = end
     return end
 
 
-def _lowered(least: float) -> None:
-    """Say that the minimum exposure did not fit the slider any more, until it is moved."""
-    was, now = st.session_state.get("plan-least-lowered", (0.0, None))
-    if now == least:
-        st.caption(f":material/info: β was {was:.6g} %, which the slider has no room for here: it is {now:.6g} % now.")
+def _fitted(slider: str, value: float, said: str) -> None:
+    """Say that what was on a slider did not fit it any more, until it is moved; ``said`` takes it before and after."""
+    was, now = st.session_state.get(f"{slider}{history.LOWERED}", (0, None))
+    if now == value:
+        st.caption(f":material/info: {said.format(was, now)}")
     else:
-        st.session_state.pop("plan-least-lowered", None)
+        st.session_state.pop(f"{slider}{history.LOWERED}", None)
 
 
 def _capacity_range(size: services.PlanSize) -> int:
-    """Upper end of the slider for K: wide enough for what was put on it."""
+    """Upper end of the slider for K: wide enough for what was put on it; beyond the number of items it is that."""
     state = st.session_state
     end = size.capacity_end(int(state.get("plan-capacity-room", 0)))
-    _begin("plan-capacity", size.usual_capacity, 1, end)
+    value = state.setdefault("plan-capacity", size.usual_capacity)
+    if value > end:
+        state["plan-capacity"], state[f"plan-capacity{history.LOWERED}"] = end, (int(value), end)
     if state.get("plan-capacity-end") != end:  # another range is another slider: its value is said explicitly
         state["plan-capacity"] = int(state["plan-capacity"])
     state["plan-capacity-end"] = end
@@ -197,8 +202,9 @@ def table(request: services.PlanRequest) -> services.PlanRequest:
     """
     catalogue = services.catalogue_of(request.model_id)
     state = st.session_state
-    if state.get("plan-own-of", request.model_id) != request.model_id:
-        _carry_over(catalogue)
+    if state.get("plan-own-of", request.model_id) != request.model_id:  # it may know other items, and more of a group
+        history.put_promises(state.get(history.TABLE, ()))
+        history.redraw_rules()
     state["plan-own-of"] = request.model_id
     promises: tuple[services.Promise, ...] = state.get(history.TABLE, ())
     many = f" ({len(promises):,})" if promises else ""
@@ -211,15 +217,24 @@ def table(request: services.PlanRequest) -> services.PlanRequest:
     return replace(request, promises=promises)
 
 
-def _carry_over(catalogue: pd.DataFrame) -> None:
-    """Another model may know other items: promises about items it does not know are left out, and that is said."""
-    before = st.session_state.get(history.TABLE, ())
-    kept = tuple(p for p in before if services.covered(p, catalogue))
-    if len(kept) < len(before):
-        st.toast(
-            f"{messages.count(len(before) - len(kept), 'promises')} are about items that this model does not know."
+def resting(request: services.PlanRequest) -> None:
+    """Which promises and rules are about items that this model does not know, and a way to be rid of them."""
+    catalogue = services.catalogue_of(request.model_id)
+    about = services.resting(request, catalogue)
+    if not about:
+        return
+    with st.container(border=True, key="plan-resting"):
+        text, button = st.columns([4, 1], vertical_alignment="center")
+        more = f" and {messages.count(len(about) - NAMED)} more" if len(about) > NAMED else ""
+        text.warning(
+            f"This model does not know {messages.plain(', '.join(about[:NAMED]))}{more}. What is promised or ruled "
+            "about them rests: it stays in the tables, and counts again with a model that knows them.",
+            icon=":material/bedtime:",
         )
-        history.put_promises(kept)
+        button.button(
+            "Leave them out", icon=":material/playlist_remove:", key="plan-resting-out", width="stretch",
+            on_click=history.put, args=(services.known(request, catalogue),), help="It can be undone.",
+        )  # fmt: skip
 
 
 def _add(catalogue: pd.DataFrame) -> None:
@@ -274,7 +289,9 @@ def _editor(promises: tuple[services.Promise, ...], catalogue: pd.DataFrame) -> 
         placeholder=messages.NONE,
         column_config={
             "applies_to": st.column_config.SelectboxColumn(
-                "About", options=services.abouts(catalogue), default=services.ITEM
+                "About",
+                options=list(dict.fromkeys([*services.abouts(catalogue), *state["plan-own-base"]["applies_to"]])),
+                default=services.ITEM,
             ),
             "target": st.column_config.TextColumn("Which", help="Id or title of the item, or value of the feature"),
             "minimum": _percent("At least"),
@@ -282,7 +299,8 @@ def _editor(promises: tuple[services.Promise, ...], catalogue: pd.DataFrame) -> 
             "items": st.column_config.NumberColumn("Items", disabled=True, help="How many items this is about"),
         },
     )
-    read = services.promises_from_table(edited, catalogue)
+    base = state["plan-own-base"]
+    read = services.promises_from_table(edited, catalogue, set(zip(base["applies_to"], base["target"], strict=True)))
     pasting.complaints(read.problems)
     return read.promises
 
@@ -297,11 +315,12 @@ def _percent(label: str) -> ColumnConfig:
 def _exchange(promises: tuple[services.Promise, ...], catalogue: pd.DataFrame) -> None:
     """Rows pasted, uploaded or taken away as a file."""
 
-    def take(text: str, every: bool) -> services.ReadPromises:
+    def take(text: str, every: bool) -> tuple[services.ReadPromises, int]:
         read = services.promises_from_text(text, catalogue)
+        replaced = 0
         if read.promises:
-            _put_in(read.promises, () if every else st.session_state[history.TABLE])
-        return read
+            replaced = _put_in(read.promises, () if every else st.session_state[history.TABLE])
+        return read, replaced
 
     caption = (
         "One row a promise: item, at least %, at most %. A fourth column in front names a feature for groups. "
@@ -325,10 +344,10 @@ def _exchange(promises: tuple[services.Promise, ...], catalogue: pd.DataFrame) -
     pasting.left_out("own")
 
 
-def _put_in(new: tuple[services.Promise, ...], before: tuple[services.Promise, ...]) -> None:
-    """Put promises into the table beside those before; of two about the same the new one counts."""
-    merged = {(p.group, p.target, p.together): p for p in (*before, *new)}
-    history.put_promises(tuple(merged.values()))
+def _put_in(new: tuple[services.Promise, ...], before: tuple[services.Promise, ...]) -> int:
+    """Put promises into the table beside those before; of two about the same the new one counts. How many made way."""
+    history.put_promises(tuple({services.about(p): p for p in (*before, *new)}.values()))
+    return len({services.about(p) for p in before} & {services.about(p) for p in new})
 
 
 def _add_row(read: services.ReadPromises) -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Literal
-
 import numpy as np
 import pandas as pd
 import streamlit as st
@@ -12,7 +9,7 @@ import streamlit as st
 from app import services
 from app.ui import charts, messages, plan_charts, tables
 from app.ui.tables import Column
-from app.views import choosing, history, promises, waiting
+from app.views import choosing, plan_costs, plan_frontier, promises, waiting
 
 STAGES = {
     "outlook": "What to expect",
@@ -20,8 +17,6 @@ STAGES = {
     "planned": "Planned (calibration windows)",
 }
 VERDICTS = {"short": 0, "over": 1, "kept": 2}
-ALIKE = 0.995
-"""Costs within half a percent of each other are called the same."""
 OUTLOOKS = {"unlikely": 0, "takes": 1, "likely": 2, "": 3}
 
 
@@ -116,11 +111,10 @@ def headline(result: services.PlanResult) -> None:
             "Promises kept in the test window, where the same prices decide for one user-state at a time.",
         ),
         (
-            "Precision",
+            messages.PER_DELIVERY,
             messages.decimal(result.online.precision),
             f"{messages.count(result.online.item_perplexity)} items in effect",
-            "Interactions that happened per delivery, in the test window; below it, the effective number of items "
-            "reached (perplexity).",
+            f"{messages.ABOUT_PER_DELIVERY}; below it, the effective number of items reached (perplexity).",
         ),
     )  # fmt: skip
     for cell, (label, value, delta, explanation) in zip(st.columns(4), metrics, strict=True):
@@ -176,7 +170,7 @@ def _delivery(result: services.PlanResult) -> None:
     )
     outlook = stage == "outlook"
     if outlook and not result.measured:
-        _work_out(result)
+        choosing.work_out(result)
         return
     part = "planned" if stage == "planned" else "online"
     items = result.items.assign(
@@ -247,236 +241,6 @@ def _outlook(result: services.PlanResult) -> None:
     )
 
 
-def _work_out(result: services.PlanResult) -> None:
-    """A plan that an older version saved lacks who loses and what to expect: the button that works it out."""
-    st.info(
-        "An older version saved this plan without what is shown here. It can be worked out from what was kept.",
-        icon=":material/history:",
-    )
-    if result.saved is not None:
-        choosing.deliver(result.saved, "Work it out", "calculate")
-
-
-def _costs(result: services.PlanResult) -> None:
-    """What minimums cost, and what maximums hold back."""
-    dear = result.items[result.items["cost"] > 0].sort_values("cost", ascending=False)
-    held = result.items[result.items["held_back"] > 0].sort_values("held_back", ascending=False)
-    if dear.empty and (held.empty or (result.items["planned_minimum"] > 0).any()):
-        least = "every item reaches its minimum by itself" if result.promises else "nothing is promised"
-        st.info(f"No minimum costs anything: {least}.", icon=":material/savings:")
-    if len(dear):
-        _minimums(result, dear)
-    if len(held):
-        _maximums(result, held)
-
-
-def _minimums(result: services.PlanResult, dear: pd.DataFrame) -> None:
-    unit = result.unit
-    st.caption(
-        f"{messages.count(len(dear), 'items')} would not reach the promised minimum by themselves. "
-        f"The cost is the {unit} given up for each further user-state such an item is shown to. {_dearest(dear)}"
-    )
-    alt = "What one more delivery of each item with a price costs, dearest first"
-    charts.show(plan_charts.prices(dear.assign(item=dear["title"]), unit), "prices", alt)
-    _story(result, dear)
-    dear = dear.assign(
-        thousand=1000 * dear["cost"],
-        boosted=(dear["planned_delivered"] - dear["free"]).clip(lower=0),
-    )
-    columns = {
-        "title": Column("Item"),
-        "item_id": Column("Id"),
-        "thousand": Column("A thousand more cost", "decimal", f"In {unit}, at the price of the next one"),
-        "cost": Column("Cost of one more", "decimal", f"{unit.capitalize()} given up per delivery"),
-        "free": Column("By itself", "count", "User-states it would reach without promises"),
-        "boosted": Column("Boosted by", "count", "User-states it gets beyond those"),
-        "planned_delivered": Column("Planned", "count", "User-states in the calibration windows"),
-        "planned_minimum": Column("At least", "count", "Promised user-states"),
-    }
-    if dear["free"].isna().all():
-        del columns["free"], columns["boosted"]
-    tables.paged(dear, columns, "prices-table", search=("title", "item_id"))
-
-
-def _maximums(result: services.PlanResult, held: pd.DataFrame) -> None:
-    most = held.iloc[0]
-    st.caption(
-        f"{messages.count(len(held), 'items')} would reach more than the promised maximum. The maximum costs what each "
-        f"further user-state of such an item would bring: {messages.decimal(most['held_back'])} {result.unit} for "
-        f"{messages.plain(most['title'])}, which is held back most."
-    )
-    held = held.assign(kept_back=(held["free"] - held["planned_delivered"]).clip(lower=0))
-    columns = {
-        "title": Column("Item"),
-        "item_id": Column("Id"),
-        "held_back": Column("One more would bring", "decimal", f"In {result.unit}, if its maximum were one higher"),
-        "free": Column("By itself", "count", "User-states it would reach without promises"),
-        "kept_back": Column("Held back by", "count", "User-states that it would reach and does not"),
-        "planned_delivered": Column("Planned", "count", "User-states in the calibration windows"),
-        "planned_maximum": Column("At most", "count", "Promised user-states"),
-    }
-    if held["free"].isna().all():
-        del columns["free"], columns["kept_back"]
-    tables.paged(held, columns, "maximums-table", search=("title", "item_id"))
-
-
-def _dearest(dear: pd.DataFrame) -> str:
-    """Which items cost most, in a sentence. ``dear``: title and cost, dearest first."""
-    most = dear["cost"].iloc[0]
-    alike = int((dear["cost"] >= ALIKE * most).sum())
-    each = messages.decimal(most)
-    if alike == 1:
-        return f"The dearest is {messages.plain(dear['title'].iloc[0])}, at {each}."
-    if alike == len(dear):
-        return f"All of them cost the same, {each} each."
-    return f"{messages.count(alike)} of them cost the most, {each} each."
-
-
-def _story(result: services.PlanResult, dear: pd.DataFrame) -> None:
-    """Why one item costs what it costs, and at whose expense."""
-    if result.made is None:
-        st.caption("Press **Compute again** above to see for each item who gave way to it.")
-        return
-    titles = dict(zip(dear["item_id"], dear["title"], strict=True))
-    chosen = st.selectbox(
-        "Who gave way to", list(titles), index=None, format_func=titles.__getitem__, key="story-item",
-        placeholder="choose an item",
-    )  # fmt: skip
-    story = services.item_story(result, chosen) if chosen else None
-    if story is None:
-        return
-    st.markdown(messages.plain(story.sentence))
-    known = result.items.set_index("item_id")["title"]
-    if len(story.gave_way):
-        shown = story.gave_way.assign(title=story.gave_way["item_id"].map(known))
-        columns = {
-            "title": Column("Item"),
-            "item_id": Column("Id"),
-            "lost": Column("Loses per delivery", "decimal", "User-states, at the margin"),
-        }
-        tables.show(shown, columns, "story-table", rows=6)
-
-
-def _who_loses(result: services.PlanResult) -> None:
-    """Which items give places up, and how what is given up falls on the users."""
-    losses, items = result.losses, result.items
-    if losses is None or items["free"].isna().any():
-        _work_out(result)
-        return
-    lost = (items["free"] - items["planned_delivered"]).clip(lower=0)
-    items = items.assign(lost=lost).sort_values(["lost", "item_id"], ascending=[False, True])
-    gave = items[items["lost"] > 0]
-    if gave.empty:
-        st.success("Nobody: the plan is the one without promises.", icon=":material/check_circle:")
-        return
-    cells = st.columns(3)
-    cells[0].metric("Places that change hands", messages.count(int(lost.sum())), border=True)
-    cells[1].metric(
-        "User-states that lose relevance",
-        messages.percent(losses.worse),
-        border=True,
-        help="That give up more than half a percent of the interactions expected of them.",
-    )
-    cells[2].metric(
-        "Borne by the tenth that loses most",
-        messages.percent(losses.worst_tenth, 0),
-        border=True,
-        help="Share of all that is given up. A tenth would be even.",
-    )
-    left, right = st.columns(2, gap="large")
-    with left:
-        st.subheader("Items that give way", anchor=False)
-        charts.show(plan_charts.gave_way(gave.head(12)), "gave-way", "Items that lose most user-states")
-    with right:
-        st.subheader("Users who pay", anchor=False)
-        charts.show(plan_charts.given_up(result.given_up), "given-up", "User-states by the share they give up")
-        columns = {
-            "low": Column("From", "share", "Share of expected interactions given up"),
-            "high": Column("To", "share"),
-            "states": Column("User-states", "count"),
-        }
-        tables.beside(result.given_up, columns, "given-up-table")
-    columns = {
-        "title": Column("Item"),
-        "item_id": Column("Id"),
-        "free": Column("Without promises", "count", "User-states"),
-        "planned_delivered": Column("With them", "count", "User-states"),
-        "lost": Column("Lost", "count", "User-states"),
-    }
-    tables.paged(gave, columns, "gave-way-table", search=("title", "item_id"))
-
-
-def _frontier(result: services.PlanResult) -> None:
-    """Relevance against perplexity, computed on demand and kept."""
-    request = result.request
-    names = services.comparable(request.model_id)
-    chosen = st.multiselect(
-        "Models",
-        list(names),
-        default=[request.model_id],
-        format_func=names.__getitem__,
-        key=f"frontier-models-{request.model_id}",
-        help="Models trained on the same windows; the sweep plans with each of them.",
-    ) or [request.model_id]
-    if not waiting.over(services.frontier_key(request, chosen), "sweep the promises"):
-        return
-    stored = services.stored_frontier(request, chosen)
-    here = pd.DataFrame({"item_perplexity": [result.online.item_perplexity], "precision": [result.online.precision]})
-    drawn = pd.DataFrame() if stored is None else stored
-    marks = services.landmarks(request)
-    if result.saved is not None:
-        marks = marks[marks["id"] != result.saved.id]
-    st.caption("Click a point to put its promise on the sliders, or to open the saved plan that it stands for.")
-    charts.show(
-        plan_charts.frontier(drawn, here, marks),
-        "frontier",
-        "Precision against effective number of items reached: this plan, the plan without promises, saved plans",
-        on_select=_clicked,
-    )
-    if stored is None:
-        st.caption(
-            ":material/show_chart: Sweep the promised minimum from nothing to its largest value, and the curve shows "
-            "how much relevance each step costs."
-        )
-    else:
-        columns = {
-            "model": Column("Model"),
-            "mode": Column("Mode", help="Offline knows the users in advance; online decides for one at a time"),
-            "min_exposure": Column("β", "share", "Promised minimum share of user-states"),
-            "precision": Column("Precision", "decimal", "Interactions per delivery, in the test window"),
-            "item_perplexity": Column("Items reached", "count", "Effective number (perplexity)"),
-            "user_perplexity": Column("Users reached", "count", "Effective number of user-states (perplexity)"),
-            "kept": Column("Promises kept", "share", "Share of the items at or above their promise"),
-            "shortfall": Column("Shortfall", "share", "Missing deliveries, as a share of those promised"),
-            "gap": Column("Gap", "share", "How far from the optimum the plan can be"),
-        }
-        tables.beside(stored, columns, "frontier-table")
-    columns = {
-        "name": Column("Plan"),
-        "precision": Column("Precision", "decimal"),
-        "item_perplexity": Column("Items reached", "count"),
-    }
-    tables.beside(marks, columns, "landmarks-table", "Show the marked plans as a table")
-    label = "Sweep again" if stored is not None else "Sweep the promises"
-    kind: Literal["primary", "secondary"] = "primary" if stored is None else "secondary"
-    if st.button(label, key="frontier-go", icon=":material/show_chart:", type=kind):
-        services.request_frontier(request, chosen)
-        st.rerun()
-
-
-def _clicked() -> None:
-    """A point of the frontier was clicked: its promise on the sliders, or the plan it stands for."""
-    points = st.session_state["frontier"]["selection"]["points"]
-    said = points[0].get("customdata") if points else None
-    current = next(iter(st.session_state.get("plan-past", [])[-1:]), None)
-    if not said or current is None:
-        return
-    if said[0] == "share":
-        history.put(replace(current, min_exposure=round(float(said[1]), 6)))
-    elif said[0] == "open":
-        history.open_scenario(str(said[1]))
-
-
 def _certificate(result: services.PlanResult) -> None:
     """The proof of how good the plan is."""
     c = result.certificate
@@ -522,8 +286,8 @@ def _certificate(result: services.PlanResult) -> None:
 
 TABS = {
     ":material/local_shipping: Delivery": _delivery,
-    ":material/sell: Price list": _costs,
-    ":material/group_remove: Who loses": _who_loses,
-    ":material/show_chart: Frontier": _frontier,
+    ":material/sell: Price list": plan_costs.prices,
+    ":material/group_remove: Who loses": plan_costs.who_loses,
+    ":material/show_chart: Frontier": plan_frontier.frontier,
     ":material/verified: Certificate": _certificate,
 }

@@ -147,19 +147,20 @@ def _plans() -> None:
             "No saved plan yet", "Set promises under Plan and save them under a name.", icon=":material/bookmarks:"
         )
         return
-    for scenario in found:
+    for scenario, name in found:
         online = scenario.metrics.get("online", {})
         with st.container(border=True, gap="small"):
-            st.markdown(f":material/bookmark: **{messages.plain(scenario.name)}**")
+            st.markdown(f":material/bookmark: **{messages.plain(name)}**")
             kept = (
                 "all promises kept in the plan"
                 if scenario.certificate.get("feasible")
                 else "some promises not kept in the plan"
             )
+            relevance = f"{messages.decimal(online.get('precision'))} interactions per delivery"
             st.caption(
                 f"{messages.plain(scenario.dataset)} v{scenario.dataset_version} · "
-                f"{messages.plain(services.model_name(scenario.model_id))} · {kept} · precision "
-                f"{messages.decimal(online.get('precision'))} · {messages.ago(scenario.created_at)}"
+                f"{messages.plain(services.model_name(scenario.model_id))} · {kept} · {relevance} · saved "
+                f"{messages.ago(scenario.created_at)}, {scenario.created_at:%d %b %Y %H:%M} UTC"
             )
             with st.container(horizontal=True):
                 label = f"{scenario.dataset} v{scenario.dataset_version}"

@@ -64,7 +64,8 @@ def add(
                 name, source, path=path, options={**given, "duplicates": duplicates}, callback=meter
             )
         except DataError as error:
-            raise type(error)(_as_typed(str(error))) from error
+            error.args = (_as_typed(str(error)),)
+            raise
         meter.end()
         report = (
             ""
@@ -139,7 +140,7 @@ def remove(out: Output, name: str, version: int | None, yes: bool) -> None:
 def _as_typed(text: str) -> str:
     """Advice that names keyword arguments of Python, said as they are typed here."""
     text = re.sub(r"\bduplicates='(\w+)'", r"--duplicates \1", text)
-    return re.sub(r"""\b(time_format|encoding)=(['"])(.*?)\2(?: or (['"])(.*?)\4)?""", _options, text)
+    return re.sub(r"""\b(time_format|encoding|decimal)=(['"])(.*?)\2(?: or (['"])(.*?)\4)?""", _options, text)
 
 
 def _options(found: re.Match[str]) -> str:

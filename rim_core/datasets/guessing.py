@@ -10,7 +10,7 @@ import duckdb
 import pandas as pd
 
 from rim_core.columns import ITEM, TIME, USER
-from rim_core.datasets.sql import exact_path
+from rim_core.datasets.sql import cause, exact_path
 from rim_core.datasets.tables import (
     SAMPLE,
     dataset_name,
@@ -110,7 +110,7 @@ def _first_rows(connection: duckdb.DuckDBPyConnection, path: Path) -> pd.DataFra
         query = f"SELECT COLUMNS(*)::VARCHAR FROM (SELECT * FROM read_parquet({exact_path(path)}) LIMIT 200)"
         return connection.execute(query).df()
     except duckdb.Error as error:
-        raise FormatError(f"{path} is no readable Parquet file: {str(error).splitlines()[0]}") from error
+        raise FormatError(f"{path.name} is no readable Parquet file: {cause(error, path)}") from error
 
 
 def _quiet_format(connection: duckdb.DuckDBPyConnection, sample: list[str]) -> str | None:

@@ -71,7 +71,7 @@ from rim_core.datasets.rows import (
     create_rows,
     put_texts,
 )
-from rim_core.datasets.sql import identifier, literal
+from rim_core.datasets.sql import cause, identifier, literal
 from rim_core.errors import DataError, EmptyLogError
 
 logger = logging.getLogger(__name__)
@@ -123,6 +123,11 @@ class Reader(ABC):
     @abstractmethod
     def source(self) -> str:
         """What is read, for the report."""
+
+    @property
+    def lies_in(self) -> tuple[Path, ...]:
+        """Files and folders read, to be called by their names in errors."""
+        return ()
 
     @abstractmethod
     def stage(self, connection: duckdb.DuckDBPyConnection, scratch: Path) -> Staged:
@@ -217,15 +222,16 @@ def stage_events(
         except duckdb.OutOfMemoryException as error:
             raise DataError(
                 f"{reader.source} does not fit into the memory and temporary disk space there is "
-                f"({str(error).splitlines()[0]}): free some, or allow more memory with {ENVIRONMENT}."
+                f"({cause(error)}): free some, or allow more memory with {ENVIRONMENT}."
             ) from error
         except duckdb.Error as error:
-            raise DataError(f"{reader.source} cannot be read: {str(error).splitlines()[0]}") from error
+            raise DataError(f"{reader.source} cannot be read: {cause(error, *reader.lies_in)}") from error
     report = _report(connection, reader, staged, rejects_file)
     report = replace(report, defaults=defaults, users=seen[0], items=seen[1], seconds=clock.perf_counter() - began)
     _drop(connection, keep=(ROWS, EVENTS, ITEMS, USERS))
     if report.rows_kept == 0:
-        raise EmptyLogError(f"No usable event in it. {report.summary()}")
+        said = f"No usable event in it. {report.summary(where=False)}"
+        raise EmptyLogError(f"No usable event in it. {report.summary()}", said=said, rejects_file=report.rejects_file)
     logger.info("imported %s: %d of %d rows", reader.source, report.rows_kept, report.rows_read)
     return report
 

@@ -40,7 +40,7 @@ _ADVICE = {
     Reason.TIME: "Rows without a time cannot be used; check which column holds the time.",
     Reason.BAD_TIME: "State the format of the times, for example time_format='%d/%m/%Y %H:%M' or 's' for Unix seconds.",
     Reason.FUTURE: "Check the unit and the time zone of the times.",
-    Reason.BAD_VALUE: "Values must be plain numbers with a decimal point.",
+    Reason.BAD_VALUE: "Values must be numbers that are written alike, such as 1234.5 or, with decimal=',', 1.234,5.",
     Reason.NEGATIVE: "Returns and corrections are no interactions; leave the value column out to keep these rows.",
     Reason.ENCODING: "State the encoding of the file, for example encoding='latin-1'.",
     Reason.COLUMNS: "These lines have more or fewer cells than the others; quote cells that hold the delimiter.",
@@ -106,13 +106,13 @@ class ImportReport:
         """Rows left out because an identical one came before."""
         return self.rejected.get(Reason.DUPLICATE.value, 0)
 
-    def summary(self) -> str:
-        """The report as text for a person, one fact a line."""
+    def summary(self, *, where: bool = True) -> str:
+        """The report as text for a person, one fact a line; ``where`` also says where the rejects file lies."""
         found = f"; {self.users:,} users, {self.items:,} items, {self.first} to {self.last}." if self.rows_kept else "."
         lines = [f"{self.source}: {self.rows_kept:,} of {self.rows_read:,} rows kept{found}"]
         for reason, count in sorted(self.rejected.items(), key=lambda pair: -pair[1]):
             lines.append(f"{count:,} rejected: {reason}. {Reason(reason).advice}")
-        if self.rejects_file is not None:
+        if where and self.rejects_file is not None:
             lines.append(f"Rejected rows are in {self.rejects_file}.")
         lines += [f"{count:,} empty cells of {column} got the default." for column, count in self.defaults.items()]
         return "\n".join([*lines, *self.notes])

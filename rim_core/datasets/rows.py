@@ -131,14 +131,16 @@ class TextPart:
 
 
 def create_rejects(connection: duckdb.DuckDBPyConnection) -> None:
-    """Make the temporary table that :func:`read_text` adds to."""
-    connection.execute(f"CREATE TEMP TABLE {REJECTS} (file VARCHAR, line BIGINT, reason VARCHAR, text VARCHAR)")
+    """Make the temporary table that :func:`read_text` adds to, empty."""
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE {REJECTS} (file VARCHAR, line BIGINT, reason VARCHAR, text VARCHAR)"
+    )
 
 
 def create_rows(connection: duckdb.DuckDBPyConnection) -> None:
     """Make the temporary table of converted rows, empty."""
     connection.execute(
-        f"CREATE TEMP TABLE {ROWS} ({', '.join(f'{name} {kind}' for name, kind in ROW_COLUMNS.items())})"
+        f"CREATE OR REPLACE TEMP TABLE {ROWS} ({', '.join(f'{name} {kind}' for name, kind in ROW_COLUMNS.items())})"
     )
 
 
@@ -161,6 +163,8 @@ def put_texts(
 
     Parameters
     ----------
+    name : Path
+        The file; it is called by its name, whatever folder it lies in.
     keys, lines : ndarray of int64, shape (k,)
         Which rows, and the lines they stand in (sorted).
     reread : callable or None
@@ -174,7 +178,7 @@ def put_texts(
         found["raw"] = pd.Series(list(islice(texts, len(found))), dtype="object")
         connection.register("staged_found", found)
         connection.execute(
-            f"INSERT INTO {REJECTS} SELECT {literal(name)}, line_number, reason, {text} "
+            f"INSERT INTO {REJECTS} SELECT {literal(name.name)}, line_number, reason, {text} "
             f"FROM {table} JOIN staged_found USING ({key})"
         )
         connection.unregister("staged_found")

@@ -122,9 +122,11 @@ def open_bytes(path: Path) -> Iterator[bytes]:
                     chunk += more
                 yield chunk
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise FormatError(f"{path} is a damaged gzip file ({error}): copy or download it again.") from error
+        raise FormatError(f"{path.name} is a damaged gzip file ({error}): copy or download it again.") from error
     except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror or error}): check the path and its rights.") from error
+        raise DataError(
+            f"{path.name} cannot be read ({error.strerror or error}): check the path and its rights."
+        ) from error
 
 
 def is_gzip(path: Path) -> bool:
@@ -133,7 +135,9 @@ def is_gzip(path: Path) -> bool:
         with path.open("rb") as file:
             return file.read(2) == b"\x1f\x8b"
     except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror or error}): check the path and its rights.") from error
+        raise DataError(
+            f"{path.name} cannot be read ({error.strerror or error}): check the path and its rights."
+        ) from error
 
 
 def scan(path: Path, *, quote: bool = True) -> Scan:

@@ -111,7 +111,7 @@ def load_dataset(
         Of the source: "complete-journey" takes ``level`` ("product_type", "product_id", "product_category");
         "shop" takes ``users``, ``items``, ``days``, ``seed`` and more (:class:`SimulatedShop`);
         "csv" and "parquet" take ``columns`` ({"user_id": "visitor", "item_id": ...}), "csv" besides
-        ``delimiter``, ``header``, ``encoding``, ``time_format``, ``timezone``.
+        ``delimiter``, ``header``, ``encoding``; both ``time_format``, ``timezone``, ``decimal``.
 
     Returns
     -------

@@ -135,22 +135,8 @@ def split_by_time(
     times = log.arrays.time
     first, last = int(times.min()), int(times.max())
     h, t_calibration, t_test = windows_by_time(first, last, horizon, start, calibration, calibration_start)
-
-    def window(begin: int, items: np.ndarray, sampling: Sampling = states) -> UserStates:
-        known = np.unique(log.arrays.user[times < begin]).astype(np.int32)
-        starts = np.full(len(known), begin)
-        return _window_states(log, known, starts, h, items, sampling, every, exclude_seen, target_types)
-
-    def build(cut: int) -> tuple[UserStates, UserStates, np.ndarray]:
-        items = np.unique(log.arrays.item[times < cut]).astype(np.int32)
-        users = np.unique(log.arrays.user[times < cut]).astype(np.int32)
-        train = UserStates(log, users, np.full(len(users), cut), 0, items, exclude_seen, _types(target_types))
-        windows = [cut - (j + 1) * h for j in range(max(labelled, 1))]
-        windows = [t for t in windows if t - first >= h] or windows[:1]
-        parts = [window(t, items, "start") for t in reversed(windows)]
-        return train, _stack(parts), items
-
-    train, labelled_states, items = build(t_calibration)
+    cut = _Cut(log, h, max(labelled, 1), every, exclude_seen, target_types)
+    train, labelled_states, items = cut.before(t_calibration)
     if calibration_start is None:
         windows = [t_test - (calibration - j) * h for j in range(calibration)]
     else:
@@ -168,10 +154,10 @@ def split_by_time(
         "every": None if every is None else str(_length(every)),
         "target_types": None if target_types is None else list(target_types),
     }
-    calibration_states = _stack([window(t, items) for t in windows])
-    split = Split(log, train, labelled_states, calibration_states, window(t_test, items), config)
+    calibration_states = _stack([cut.window(t, items, states) for t in windows])
+    split = Split(log, train, labelled_states, calibration_states, cut.window(t_test, items, states), config)
     _check(split)
-    late_train, late_labelled, late_items = build(t_test)
+    late_train, late_labelled, late_items = cut.before(t_test)
     later = Split(
         log,
         late_train,
@@ -181,6 +167,38 @@ def split_by_time(
         {**config, "refit": True},
     )
     return replace(split, later=later)
+
+
+@dataclass(frozen=True, eq=False)
+class _Cut:
+    """States of a log in time, with what all windows of a split have in common; ``horizon`` in microseconds."""
+
+    log: EventLog
+    horizon: int
+    labelled: int
+    every: str | pd.Timedelta | None
+    exclude_seen: bool
+    target_types: Sequence[str] | None
+
+    def window(self, begin: int, items: np.ndarray, sampling: Sampling) -> UserStates:
+        """The states of [begin, begin + horizon): of every user known by then."""
+        arrays = self.log.arrays
+        known = np.unique(arrays.user[arrays.time < begin]).astype(np.int32)
+        starts = np.full(len(known), begin)
+        return _window_states(
+            self.log, known, starts, self.horizon, items, sampling, self.every, self.exclude_seen, self.target_types
+        )
+
+    def before(self, end: int) -> tuple[UserStates, UserStates, np.ndarray]:
+        """What models learn from: the states at ``end``, the labelled windows before it, and the items seen by then."""
+        arrays = self.log.arrays
+        items, users = (np.unique(codes[arrays.time < end]).astype(np.int32) for codes in (arrays.item, arrays.user))
+        types = _types(self.target_types)
+        train = UserStates(self.log, users, np.full(len(users), end), 0, items, self.exclude_seen, types)
+        first = int(arrays.time.min())
+        windows = [end - (j + 1) * self.horizon for j in range(self.labelled)]
+        windows = [t for t in windows if t - first >= self.horizon] or windows[:1]
+        return train, _stack([self.window(t, items, "start") for t in reversed(windows)]), items
 
 
 def windows_by_time(

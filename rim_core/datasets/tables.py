@@ -15,10 +15,11 @@ import pandas as pd
 
 from rim_core.columns import DEFAULT_TYPE, ITEM, TIME, TITLE, TYPE, USER, VALUE
 from rim_core.datasets.importing import Reader, Staged
-from rim_core.datasets.rows import ROWS, RowSelect, TextPart, add_columns
+from rim_core.datasets.numbers import Decimal, Style, check_decimal, column_style, number_sql
+from rim_core.datasets.rows import BAD_VALUE, ROWS, RowSelect, TextPart, add_columns, create_rejects, create_rows
 from rim_core.datasets.scan import open_bytes
-from rim_core.datasets.sql import exact_path, identifier, packed
-from rim_core.datasets.text import NULLS, Layout, as_readable, read_text
+from rim_core.datasets.sql import cause, exact_path, identifier, packed
+from rim_core.datasets.text import NULLS, Layout, as_readable, as_table, read_text
 from rim_core.datasets.times import check_zone, guess_format, native_sql, time_sql
 from rim_core.errors import DataError, FormatError
 
@@ -160,6 +161,9 @@ class TableReader(Reader):
         "auto", "iso", "s", "ms", "us", "ns" or a strptime pattern.
     timezone : str
         Of times without an offset.
+    decimal : {"auto", ".", ","}
+        What values are written with: 1,234.5 or 1.234,5. Told from all of them by default; a column that may be either
+        is read as neither, and the report says so.
     default_type : str
         Event type where none is given.
     nulls : sequence of str
@@ -178,10 +182,12 @@ class TableReader(Reader):
         encoding: str = "utf-8",
         time_format: str = "auto",
         timezone: str = "UTC",
+        decimal: str = "auto",
         default_type: str = DEFAULT_TYPE,
         nulls: Sequence[str] = NULLS,
         name: str | None = None,
     ) -> None:
+        check_decimal(decimal)
         self.path = existing_file(path)
         self.columns = columns
         self.delimiter = delimiter
@@ -189,13 +195,18 @@ class TableReader(Reader):
         self.encoding = encoding
         self.time_format = time_format
         self.timezone = timezone
+        self.decimal = decimal
         self.default_type = default_type
         self.nulls = tuple(nulls)
         self.name = name or dataset_name(self.path)
 
     @property
     def source(self) -> str:
-        return str(self.path)
+        return self.path.name
+
+    @property
+    def lies_in(self) -> tuple[Path, ...]:
+        return (self.path,)
 
     def stage(self, connection: duckdb.DuckDBPyConnection, scratch: Path) -> Staged:
         check_zone(connection, self.timezone)
@@ -212,19 +223,28 @@ class TableReader(Reader):
         def cell(column: str) -> str:
             return f"c{names.index(column)}"
 
-        sample = [str(text) for text in head_frame(path, layout)[cell(columns.timestamp)]]
-        form = self._time_format(connection, sample)
-        select = _row_select(columns, time_sql(cell(columns.timestamp), form, self.timezone), cell)
-        add_columns(connection, select)
-        part = read_text(connection, path, layout, select.sql, name=self.path)
-        return self._staged(select, part)
+        head = head_frame(path, layout)
+        form = self._time_format(connection, [str(text) for text in head[cell(columns.timestamp)]])
+        stamp = time_sql(cell(columns.timestamp), form, self.timezone)
+
+        def read(decimal: Decimal) -> tuple[RowSelect, TextPart]:
+            select = _row_select(columns, stamp, cell, decimal=decimal)
+            add_columns(connection, select)
+            return select, read_text(connection, path, layout, select.sql, name=self.path)
+
+        def style() -> Style:
+            with as_table(connection, path, layout, name=self.path) as source:
+                return column_style(connection, cell(str(columns.value)), source, semicolons=layout.delimiter == ";")
+
+        suspect = columns.value is not None and bool(head[cell(columns.value)].str.contains(",").any())
+        return self._read_values(connection, read, style, suspect=suspect)
 
     def _stage_parquet(self, connection: duckdb.DuckDBPyConnection) -> Staged:
         source = f"read_parquet({exact_path(self.path)})"
         try:
             described = connection.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()
         except duckdb.Error as error:
-            raise FormatError(f"{self.path} is no readable Parquet file: {str(error).splitlines()[0]}") from error
+            raise FormatError(f"{self.path.name} is no readable Parquet file: {cause(error, self.path)}") from error
         kinds = {row[0]: row[1] for row in described}
         columns = Columns.of(self.columns, list(kinds))
         kind = kinds[columns.timestamp]
@@ -242,23 +262,58 @@ class TableReader(Reader):
                 return f"coalesce({whole}::VARCHAR, {cell}::VARCHAR)"
             return f"{cell}::VARCHAR"
 
-        select = _row_select(columns, stamp, text, identifier)
-        add_columns(connection, select)
-        connection.execute(f"INSERT INTO {ROWS} BY NAME SELECT {select.sql} FROM {source}")
-        rows = int(connection.execute(f"SELECT count(*) FROM {ROWS}").fetchall()[0][0])
-        part = TextPart(self.path, rows, rows, np.empty(0, np.int64), nul=True, reread=partial(_json_rows, self.path))
-        return self._staged(select, part)
+        def read(decimal: Decimal) -> tuple[RowSelect, TextPart]:
+            select = _row_select(columns, stamp, text, identifier, decimal=decimal)
+            add_columns(connection, select)
+            connection.execute(f"INSERT INTO {ROWS} BY NAME SELECT {select.sql} FROM {source}")
+            rows = int(connection.execute(f"SELECT count(*) FROM {ROWS}").fetchall()[0][0])
+            nowhere = np.empty(0, np.int64)
+            return select, TextPart(self.path, rows, rows, nowhere, nul=True, reread=partial(_json_rows, self.path))
+
+        def style() -> Style:
+            return column_style(connection, identifier(str(columns.value)), source, semicolons=False)
+
+        if columns.value is None or kinds[columns.value] != "VARCHAR":
+            return self._staged(*read("plain"))
+        return self._read_values(connection, read, style, suspect=False)
+
+    def _read_values(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        read: Callable[[Decimal], tuple[RowSelect, TextPart]],
+        style: Callable[[], Style],
+        *,
+        suspect: bool,
+    ) -> Staged:
+        """Read with the decimal sign of the values.
+
+        Nearly every file has plain numbers and is read once, without a look before. Where the first rows have commas
+        in their values, or some values cannot be read, all of the column tells how it is written; in the second case
+        the file is read again if that helps.
+        """
+        if self.decimal != "auto":
+            return self._staged(*read(self.decimal))  # type: ignore[arg-type]
+        found = style() if suspect else Style()
+        select, part = read(found.decimal)
+        if not suspect and _unread_values(connection):
+            found = style()
+            if found.decimal != "plain":
+                create_rows(connection)
+                create_rejects(connection)
+                select, part = read(found.decimal)
+        return self._staged(select, part, found.note)
 
     def _time_format(self, connection: duckdb.DuckDBPyConnection, sample: list[str]) -> str:
         return self.time_format if self.time_format != "auto" else guess_format(connection, sample) or "iso"
 
-    def _staged(self, select: RowSelect, part: TextPart) -> Staged:
+    def _staged(self, select: RowSelect, part: TextPart, note: str = "") -> Staged:
         about_items = [name for name in select.more if name != "user_features"]
         return Staged(
             (part,),
             self.default_type,
             items=_first_known(ITEM, about_items) if about_items else None,
             users=_first_known(USER, ["user_features"]) if "user_features" in select.more else None,
+            notes=(note,) if note else (),
         )
 
 
@@ -278,19 +333,19 @@ def sniff(
     FormatError
         The file is empty, or has one column only.
     """
-    name = name or path
+    shown = (name or path).name
     lines = _head(path, encoding)
     if not lines:
-        raise FormatError(f"{name} is empty: choose a file with a header line and at least one event.")
+        raise FormatError(f"{shown} is empty: choose a file with a header line and at least one event.")
     if _is_binary("".join(lines[:100])):
-        raise FormatError(f"{name} is no text file, or not in the encoding {encoding}: save it as CSV in UTF-8.")
+        raise FormatError(f"{shown} is no text file, or not in the encoding {encoding}: save it as CSV in UTF-8.")
     chosen = delimiter or best_delimiter(lines)
     rows = [_cells(line, chosen) for line in lines]
     first = rows[0]
     if len(first) < 2:
         hint = "another character" if delimiter is None else f"another character than {delimiter!r}"
         raise FormatError(
-            f"{name} has one column only ({lines[0][:80]!r}): if {hint} separates its cells, state delimiter=."
+            f"{shown} has one column only ({lines[0][:80]!r}): if {hint} separates its cells, state delimiter=."
         )
     named = header if header is not None else not any(_is_data(cell) for cell in first)
     columns = tuple(cell.strip() for cell in first) if named else tuple(str(i) for i in range(len(first)))
@@ -398,14 +453,26 @@ def _json_rows(path: Path, wanted: np.ndarray) -> Iterator[str]:
             yield from (row[0] for row in rows)
 
 
+def _unread_values(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Whether a value of the rows could not be read."""
+    return bool(
+        connection.execute(f"SELECT coalesce(bool_or(fault >= {BAD_VALUE}), false) FROM {ROWS}").fetchall()[0][0]
+    )
+
+
 def _row_select(
-    columns: Columns, stamp: str, text: Callable[[str], str], cell: Callable[[str], str] | None = None
+    columns: Columns,
+    stamp: str,
+    text: Callable[[str], str],
+    cell: Callable[[str], str] | None = None,
+    *,
+    decimal: Decimal = "plain",
 ) -> RowSelect:
     """What of a mapped source goes where; ``text`` gives the SQL of a column as text, ``cell`` of the column itself."""
     cell = cell or text
     optional: dict[str, str] = {}
     if columns.value is not None:
-        optional["value"] = f"TRY_CAST({cell(columns.value)} AS DOUBLE)"
+        optional["value"] = number_sql(cell(columns.value), decimal)
         optional["value_text"] = text(columns.value)
     if columns.event_type is not None:
         optional["event_type"] = text(columns.event_type)

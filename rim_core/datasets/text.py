@@ -10,6 +10,8 @@ line by line, so that a stray quote costs one row; where they still differ, the 
 from __future__ import annotations
 
 import codecs
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +22,7 @@ import numpy as np
 from rim_core.datasets.report import Reason
 from rim_core.datasets.rows import ROWS, TextPart, nth_line, put_texts
 from rim_core.datasets.scan import Lines, Scan, is_gzip, open_bytes, scan
-from rim_core.datasets.sql import exact_path, identifier, literal
+from rim_core.datasets.sql import cause, exact_path, identifier, literal
 from rim_core.errors import FormatError
 
 if TYPE_CHECKING:
@@ -108,7 +110,7 @@ def read_text(
         try:
             connection.execute(f"INSERT INTO {table} BY NAME SELECT {select} FROM {source}")
         except duckdb.InvalidInputException as error:
-            raise FormatError(f"{name} cannot be read as delimited text: {str(error).splitlines()[0]}") from error
+            raise FormatError(f"{name.name} cannot be read as delimited text: {cause(error, path, name)}") from error
         rows = _count(connection, table) - before
         bad = connection.execute("SELECT count(DISTINCT line) FROM staged_reject_errors").fetchall()[0][0]
         if rows + bad == expected:
@@ -119,9 +121,23 @@ def read_text(
         _drop_reader_tables(connection)
         _truncate(connection, table, before)
     raise FormatError(
-        f"{name}: {expected:,} records are there but only {rows + bad:,} could be told apart. "
+        f"{name.name}: {expected:,} records are there but only {rows + bad:,} could be told apart. "
         "Save the file as plain UTF-8 text with one record a line and the same line ends throughout."
     )
+
+
+@contextmanager
+def as_table(
+    connection: duckdb.DuckDBPyConnection, path: Path, layout: Layout, *, name: Path | None = None
+) -> Iterator[str]:
+    """SQL of a text file as a table of its cells, for one look before it is read; records that cannot be cut into
+    cells are not in it.
+    """
+    seen = _scan_bounded(path, layout, name or path)
+    try:
+        yield _read_csv(path, layout, seen, quoted=layout.quote and not seen.unclosed)
+    finally:
+        _drop_reader_tables(connection)
 
 
 def _scan_bounded(path: Path, layout: Layout, name: Path) -> Scan:
@@ -132,7 +148,7 @@ def _scan_bounded(path: Path, layout: Layout, name: Path) -> Scan:
         seen = unquoted if unquoted.longest <= MAX_RECORD else seen
     if seen.longest > MAX_RECORD:
         raise FormatError(
-            f"{name}, line {seen.longest_line}: one record of {seen.longest / 2**20:.0f} MB. "
+            f"{name.name}, line {seen.longest_line}: one record of {seen.longest / 2**20:.0f} MB. "
             "Look for a quote that is never closed or a file of another kind."
         )
     return seen

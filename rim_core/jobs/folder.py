@@ -7,6 +7,7 @@
     lock             held by the worker as long as it lives (released by the system even after SIGKILL)
     progress.json    stage, done, total, metrics so far, heartbeat (replaced atomically by the worker)
     cancel           made by the owner to ask the worker to stop
+    parts.json       ids of what is fitted on the way (written by the worker when it knows them)
     out/<model id>/  finished artifacts
     result.json      how it ended (written last)
     log.txt          what the worker said
@@ -25,15 +26,18 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from rim_core.errors import JobError
+from rim_core.models.checkpoint import FILE as CHECKPOINT
 from rim_core.storage.files import read_json, write_json
 from rim_core.storage.processes import is_alive
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 STALE_AFTER = 60.0
 """Seconds without a heartbeat after which a living worker is called stuck."""
 LOG_TAIL = 65_536
+LASTING = "lasting"
+"""In a result: the cause does not pass, so that another attempt would fail as well."""
 
 
 @dataclass(frozen=True)
@@ -174,6 +178,10 @@ class JobFolder:
         """Say how it ended."""
         write_json(self.path / "result.json", result)
 
+    def write_parts(self, ids: Iterable[str]) -> None:
+        """Say what is fitted on the way, so that the owner can see what is kept of it."""
+        write_json(self.path / "parts.json", sorted(ids))
+
     # -- read by both ---------------------------------------------------------------------------------------
 
     @property
@@ -219,6 +227,13 @@ class JobFolder:
             return None
         found = read_json(self.path / "result.json")
         return found if isinstance(found, dict) else {}
+
+    def keeps(self, parts: Path) -> bool:
+        """Whether another attempt finds something of this one: a finished model or part, or a checkpoint."""
+        found = read_json(self.path / "parts.json")
+        ids = [i for i in found if isinstance(i, str)] if isinstance(found, list) else []
+        places = [*(parts / i for i in ids), *(parts / f"{i}.checkpoint" / CHECKPOINT for i in ids)]
+        return any(place.exists() for place in places) or any(self.out.glob("*"))
 
     def log_tail(self, lines: int = 20) -> str:
         """The last lines the worker said."""

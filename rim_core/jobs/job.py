@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from rim_core.jobs.folder import JobProgress
 
 UNFINISHED = ("interrupted", "failed", "cancelled")
+
+WayOn = Literal["resume", "again", "change"]
+"""What makes sense after a training that did not end well: go on from what is kept of it; begin anew, since nothing is;
+or ask for something else, since it would fail the same way."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,8 @@ class Job:
         Ids of the models it made.
     kept : list of dict
         The history of one that is done.
+    way_on : {"resume", "again", "change"} or None
+        What to do about one that did not end well.
     created_at : datetime
     started_at, finished_at : datetime or None
     """
@@ -55,6 +61,7 @@ class Job:
     cancelling: bool
     models: tuple[str, ...]
     kept: list[dict[str, Any]]
+    way_on: WayOn | None
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
@@ -71,7 +78,7 @@ class Job:
 
     @property
     def resumable(self) -> bool:
-        """Whether :meth:`Jobs.resume` can go on with it."""
+        """Whether :meth:`Jobs.resume` takes it up; ``way_on`` says whether that makes sense."""
         return self.state in UNFINISHED
 
     @property

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rim_core.errors import Cancelled, JobError, ModelError, NotFoundError, RimError, StorageError
-from rim_core.jobs.folder import JobFolder
-from rim_core.jobs.job import UNFINISHED, Job
+from rim_core.jobs.folder import LASTING, JobFolder
+from rim_core.jobs.job import UNFINISHED, Job, WayOn
 from rim_core.jobs.naming import Settings, model_config
 from rim_core.jobs.spec import TrainingResult, TrainingSpec
 from rim_core.jobs.splits import check_split
@@ -149,6 +149,33 @@ class Jobs:
             folder.clear_end()
             self.workspace.set_job(id, "queued")
             return self.job(id)
+
+    def again(self, id: str) -> Job:
+        """Ask anew for what a job that did not end well was asked for; the new one takes its place.
+
+        Raises
+        ------
+        JobError
+            It is at work or done.
+        NotFoundError
+            Its dataset is gone.
+        """
+        with self._lock:
+            job = self.job(id)
+            if not job.resumable:
+                raise JobError(f"Job {job.id} is {job.state}: only one that did not end well can be trained again.")
+            record = next(r for r in self.workspace.job_records() if r.id == job.id)
+            spec = TrainingSpec.from_dict(record.spec)
+            info = self._dataset(record)
+            made = self.submit(
+                info.name,
+                version=info.version,
+                split=spec.split,
+                models=spec.models,
+                facts=spec.facts,
+            )
+            self.discard(job.id)
+            return made
 
     def discard(self, id: str) -> None:
         """Forget a job that is not at work, and delete its folder."""
@@ -291,7 +318,7 @@ class Jobs:
         elif result.get("state") == "done":
             self._take_in(record, folder, result)
         else:
-            self._ended_otherwise(record, result)
+            self._ended_otherwise(record, folder, result)
 
     def _reap(self, id: str) -> int | None:
         """The exit code of a worker that has let its folder go; None when another owner started it."""
@@ -337,15 +364,17 @@ class Jobs:
             self.workspace.set_job(record.id, "done", models=[m.id for m in made.models], history=learned)
         shutil.rmtree(folder.path, ignore_errors=True)
 
-    def _ended_otherwise(self, record: JobRecord, result: Mapping[str, Any]) -> None:
+    def _ended_otherwise(self, record: JobRecord, folder: JobFolder, result: Mapping[str, Any]) -> None:
         state = result.get("state") if result.get("state") in UNFINISHED else "failed"
         told = result.get("message")
-        text = told if isinstance(told, str) else "The worker's last word is damaged: resume the job."
+        text = told if isinstance(told, str) else "The worker's last word is damaged."
+        if state != "failed" or not isinstance(told, str):
+            text = f"{text} {self._kept(folder)}"
         self.workspace.set_job(record.id, str(state), message=text)
 
     def _ended_without_a_word(self, record: JobRecord, folder: JobFolder, code: int | None) -> None:
         if folder.cancel_asked is not None:
-            text = "Cancelled; what was checkpointed is kept."
+            text = f"Cancelled. {self._kept(folder)}"
             self.workspace.set_job(record.id, "cancelled", message=text)
             return
         progress = folder.progress()
@@ -353,8 +382,14 @@ class Jobs:
         how = _how(code)
         said = folder.log_tail(3).strip() if code not in (None, -signal.SIGKILL) else ""
         last = f" Its last words: {said}" if said else ""
-        text = f"{how}{at}. Finished parts and the last checkpoint are kept: resume it.{last}"
+        text = f"{how}{at}. {self._kept(folder)}{last}"
         self.workspace.set_job(record.id, "interrupted", message=text)
+
+    def _kept(self, folder: JobFolder) -> str:
+        """What another attempt begins with."""
+        if folder.keeps(self.workspace.parts_folder):
+            return "Finished parts and the last checkpoint are kept: resume it."
+        return "Nothing of it was kept yet: train it again."
 
     # -- after a start ----------------------------------------------------------------------------------------
 
@@ -410,10 +445,18 @@ class Jobs:
             cancelling=record.state == "running" and folder.cancel_asked is not None,
             models=record.models,
             kept=record.history,
+            way_on=self._way_on(record, folder) if record.state in UNFINISHED else None,
             created_at=record.created_at,
             started_at=record.started_at,
             finished_at=record.finished_at,
         )
+
+    def _way_on(self, record: JobRecord, folder: JobFolder) -> WayOn:
+        """What makes sense after a job that did not end well."""
+        if record.dataset_version == 0 or (folder.result() or {}).get(LASTING):
+            return "change"
+        there = (folder.input / "log.json").exists()
+        return "resume" if there and folder.keeps(self.workspace.parts_folder) else "again"
 
     def _folder(self, id: str) -> JobFolder:
         return JobFolder(self.workspace.jobs_folder / id)

@@ -28,6 +28,7 @@ from rim_core.models import (
 from rim_core.storage.records import EvaluationRecord
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from rim_core.datasets.log import EventLog
@@ -57,11 +58,14 @@ class Places:
         Where finished artifacts go.
     models : Path
         Registered artifacts: what stands there is not trained again.
+    told : callable
+        Gets the ids of all parts, once they are known.
     """
 
     parts: Path
     out: Path
     models: Path
+    told: Callable[[Iterable[str]], None] = lambda ids: None
 
 
 def train_models(log: EventLog, spec: TrainingSpec, places: Places, callback: Callback) -> TrainingResult:
@@ -97,6 +101,7 @@ class _Work:
     def __post_init__(self) -> None:
         self.data = f"{self.spec.dataset} {self.split.log.version}"
         parts = {self._id(p): p for config in self.spec.models for p in _parts(config)}
+        self.places.told(parts)
         self.total = sum(map(_effort, parts.values())) + EVALUATION * len(self.spec.models)
 
     def model(self, config: dict[str, Any]) -> TrainedModel:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rim_core.errors import Cancelled, JobError, RimError, StorageError
-from rim_core.jobs.folder import JobFolder, JobProgress
+from rim_core.jobs.folder import LASTING, JobFolder, JobProgress
 from rim_core.jobs.spec import TrainingSpec
 from rim_core.storage.processes import this_process
 
@@ -71,7 +71,7 @@ class Reporter:
             The owner, or the system, asked to stop.
         """
         if self.folder.cancel_asked is not None:
-            raise Cancelled("The training was cancelled; checkpoints are kept.")
+            raise Cancelled("The training was cancelled.")
         if self.stop is not None:
             raise Cancelled(self.stop)
         with self._lock:
@@ -135,9 +135,12 @@ def _end(folder: JobFolder, reporter: Reporter) -> tuple[int, dict[str, Any]]:
     except Cancelled as error:
         state = "cancelled" if folder.cancel_asked is not None else "interrupted"
         return error.exit_code, {"state": state, "message": str(error)}
-    except RimError as error:
+    except StorageError as error:
         log.exception("The training failed")
         return error.exit_code, {"state": "failed", "message": str(error)}
+    except RimError as error:  # of what was asked for: another attempt finds the same
+        log.exception("The training failed")
+        return error.exit_code, {"state": "failed", "message": str(error), LASTING: True}
     except OSError as error:
         log.exception("The training failed")
         text = f"A file could not be written or read ({error}): free some disk space, then resume the job."
@@ -149,7 +152,7 @@ def _end(folder: JobFolder, reporter: Reporter) -> tuple[int, dict[str, Any]]:
     except Exception as error:
         log.exception("The training failed")
         text = f"{type(error).__name__}: {error}. This is an error of the program; its log is {folder.log_file}."
-        return JobError.exit_code, {"state": "failed", "message": text}
+        return JobError.exit_code, {"state": "failed", "message": text, LASTING: True}
 
 
 def _work(folder: JobFolder, reporter: Reporter) -> dict[str, Any]:
@@ -158,7 +161,7 @@ def _work(folder: JobFolder, reporter: Reporter) -> dict[str, Any]:
 
     job = folder.job()
     spec = TrainingSpec.from_dict(job["spec"])
-    places = Places(parts=Path(job["parts"]), out=folder.out, models=Path(job["models"]))
+    places = Places(parts=Path(job["parts"]), out=folder.out, models=Path(job["models"]), told=folder.write_parts)
     if spec.threads is not None:
         import torch
 
@@ -167,7 +170,7 @@ def _work(folder: JobFolder, reporter: Reporter) -> dict[str, Any]:
 
 
 def _terminated(reporter: Reporter) -> None:
-    reporter.stop = "The worker was told to end (SIGTERM); checkpoints are kept."
+    reporter.stop = "The worker was told to end (SIGTERM)."
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from app import services
 from rim_core.jobs import Jobs
 from rim_core.storage import Workspace
 
@@ -69,3 +70,9 @@ def until() -> Until:
         return page
 
     return wait
+
+
+@pytest.fixture
+def model(shop: Path) -> str:
+    """Id of the model to plan with."""
+    return services.best_model(services.models(services.datasets()[0]))

@@ -465,6 +465,26 @@ def test_columns_of_other_names_are_chosen_and_a_file_that_cannot_be_read_stops_
     assert len(app.error) == 1
 
 
+def test_results_in_another_encoding_with_months_first_are_read_once_that_is_said(
+    plan: Scenario, app: AppTest, until: Callable, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    pairs = services.workspace().scenario_pairs(plan.id, "test")
+    rows = [f"{p.user_id};{p.item_id};03/04/2024 10:00;geöffnet" for p in pairs.itertuples()]
+    path = tmp_path_factory.mktemp("in") / "results.csv"
+    path.write_bytes("\n".join(["user_id;item_id;timestamp;event_type", *rows]).encode("utf-16"))
+    fine(go(app, CAMPAIGN))
+    app.text_input(key="campaign-path").set_value(str(path)).run()
+    assert "“Format of the times” '%d/%m/%Y %H:%M'" in app.error[0].value.replace("\\", "")
+    assert str(path.parent) not in app.error[0].value
+    app.text_input(key=f"campaign-{path}-time-format").set_value("%m/%d/%Y %H:%M").run()
+    app.multiselect(key=f"shown-{path}").set_value(["geöffnet"]).run()
+    until(app, lambda page: any(m.label == "Delivered" for m in page.metric))
+    assert metric(fine(app), "Delivered") == f"{len(pairs):,}"
+    assert "2024-03-04T10:00:00Z" in app.text[0].value
+    app.text_input(key=f"campaign-{path}-encoding").set_value("no such").run()
+    assert "There is no encoding" in app.error[0].value
+
+
 def test_the_template_is_a_file_that_can_be_imported(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_bytes(services.template())

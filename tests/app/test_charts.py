@@ -64,6 +64,16 @@ def test_who_pays_reads_from_the_least_given_up_on_top(states: list[int], first:
     assert bars.y[-1] == "less than 0.5 %"
 
 
+def test_precision_is_called_by_its_unit_wherever_it_is_drawn() -> None:
+    load = ONE.assign(mode="online", users_reached=0.5, precision=8.83, capacity=1, alpha=0.1)
+    figures = [plan_charts.frontier(TWO, ONE, ONE), plan_charts.plans(ONE), audience_charts.user_load(load)]
+    for figure in figures:
+        assert figure.layout.yaxis.title.text == "interactions per delivery"
+        drawn = str(figure.to_dict())
+        assert "interactions per delivery<extra>" in drawn
+        assert "precision" not in drawn
+
+
 NAME = "<b>fat</b> %{x}"
 ONE = pd.DataFrame(
     {
@@ -91,7 +101,7 @@ DRAWN = {
     "shares": lambda: audience_charts.shares(ONE),
     "outcomes": lambda: audience_charts.expected_outcomes(ONE),
     "loss": lambda: model_charts.loss(TWO),
-    "comparison": lambda: model_charts.comparison(ONE, "recall"),
+    "comparison": lambda: model_charts.comparison(ONE, "recall", "recall"),
 }
 
 

@@ -17,7 +17,7 @@ from app.services import rules as written
 from app.services.requests import PlanRequest, constraints
 from app.services.rules import ItemRule, PairRule, Rules
 from rim_core.errors import ConstraintError
-from tests.app.test_planning_day import CATALOGUE, PLAN, go, planned, tab, words
+from tests.app.plans import CATALOGUE, PLAN, go, planned, tab, words
 
 ALL = Rules(
     3,
@@ -34,11 +34,6 @@ def made(request: PlanRequest) -> services.PlanResult:
     if task.error is not None:
         raise task.error
     return task.result
-
-
-@pytest.fixture
-def model(shop: Path) -> str:
-    return services.best_model(services.models(services.datasets()[0]))
 
 
 # -- as values ------------------------------------------------------------------------------------------------
@@ -118,13 +113,13 @@ def test_rows_that_mean_nothing_are_named_with_the_reason_and_the_others_taken()
 def test_rules_that_contradict_each_other_say_what_to_do() -> None:
     rules = Rules(
         budget=5.0,
-        items=(ItemRule("t", "2024-02-01T00:00:00", "2024-01-01T00:00:00"), ItemRule("gone")),
+        items=(ItemRule("t", "2024-02-01T00:00:00", "2024-01-01T00:00:00"),),
         pairs=(PairRule("forced", "u", "c"), PairRule("contacted", "u", "c")),
     )
     with pytest.raises(ConstraintError) as error:
         constraints(PlanRequest("x", 2, rules=rules), CATALOGUE)
     said = str(error.value)
-    for part in ("gone", "before it starts", "needs the costs", "always and never"):
+    for part in ("before it starts", "needs the costs", "always and never"):
         assert part in said, part
 
 
@@ -277,12 +272,15 @@ def test_rules_that_cannot_be_planned_with_say_the_cause_and_the_next_step(
     assert "needs the costs of items" not in words(app)
 
 
+@pytest.mark.parametrize("forced", [False, True])
 def test_a_budget_too_small_says_by_how_much_it_is_overrun_and_is_raised_with_one_click(
-    shop: Path, app: AppTest, until: Callable, model: str
+    shop: Path, app: AppTest, until: Callable, model: str, forced: bool
 ) -> None:
     items = services.catalogue_of(model).index.astype(str)
     costs = tuple(ItemRule(item, cost=1.0 + k % 3) for k, item in enumerate(items))
-    request = PlanRequest(model, 4, 0.05, rules=Rules(budget=100.0, items=costs))
+    user = str(services.planning.split_of(services.workspace(), model).calibration.user_ids[0])
+    pairs = (PairRule("forced", user, str(items[0])),) if forced else ()
+    request = PlanRequest(model, 4, 0.05, rules=Rules(budget=100.0, items=costs, pairs=pairs))
     app.run()
     app.query_params["plan"] = request.token()
     planned(app.switch_page(PLAN).run(), until)
@@ -298,6 +296,9 @@ def test_a_budget_too_small_says_by_how_much_it_is_overrun_and_is_raised_with_on
     saved = services.save_plan(result, "Too dear")
     assert services.stored_plan(request).saved.id == saved.id
     assert services.stored_plan(request).over_budget == pytest.approx(result.over_budget)
+    app.run()
+    assert "as it was saved" in words(app)
+    assert "Budget" in [t.value.index for t in tab(app, "Certificate").table][-1]
     way = next(b for b in app.button if b.label == f"Raise the budget to {needed:,.6g}")
     way.click().run()
     planned(app, until)

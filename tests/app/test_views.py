@@ -24,6 +24,7 @@ from streamlit.testing.v1 import AppTest
 from app import services
 from app.services import owner
 from app.services.owner import trainings
+from rim_core.jobs.folder import LASTING, JobFolder
 from rim_core.storage import Workspace
 
 PAGES = ("views/data.py", "views/models.py", "views/plan.py", "views/audiences.py")
@@ -124,6 +125,52 @@ def test_a_table_is_added_by_path_with_its_columns_guessed_and_its_rejects_count
     assert "1 rejected: unreadable time" in reasons
 
 
+def add_file(app: AppTest, file: Path) -> None:
+    """Upload a file on the form that adds a dataset."""
+    go(app, PAGES[0])
+    app.selectbox(key="add-source").set_value("file").run()
+    app.file_uploader(key="add-upload").set_value((file.name, file.read_bytes(), "text/csv")).run()
+
+
+def test_values_with_decimal_commas_are_read_and_the_report_says_how(
+    root: Path, app: AppTest, until: Callable, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    file = tmp_path_factory.mktemp("in") / "bons.csv"
+    rows = [f"c{i % 7};p{i % 5};2024-01-{1 + i % 28:02d};{i},50" for i in range(90)]
+    file.write_text("\n".join(["customer;sku;time;price", *rows]))
+    add_file(app, file)
+    app.button(key="add-go").click().run()
+    until(app, lambda _: bool(services.datasets()))
+    info = services.datasets()[0]
+    assert info.events == 90
+    app.run()
+    (said,) = [t.value for t in app.text]
+    assert "Values are written with a decimal comma: " in said
+    assert str(root) not in said
+
+
+def test_a_file_without_a_usable_row_says_why_by_its_own_name_and_gives_the_rows(
+    root: Path, app: AppTest, until: Callable, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    file = tmp_path_factory.mktemp("in") / "bons.csv"
+    rows = [f'c{i % 7},p{i % 5},2024-01-{1 + i % 28:02d},"{1 + i},250"' for i in range(90)]
+    file.write_text("\n".join(["customer,sku,time,price", *rows]))
+    add_file(app, file)
+    app.button(key="add-go").click().run()
+    until(app, lambda a: a.error)
+    said = app.error[0].value.replace("\\", "")
+    assert "bons.csv: 0 of 90 rows kept" in said
+    assert "state “Decimal sign” comma or “Decimal sign” point" in said
+    assert str(root) not in said
+    assert "Download the rejected rows" in [b.label for b in app.get("download_button")]
+    (rejects,) = (root / "data" / "rejects").iterdir()
+    assert str(root) not in rejects.read_text()
+    app.selectbox(key="add-decimal").set_value(",").run()
+    app.button(key="add-go").click().run()
+    until(app, lambda _: bool(services.datasets()))
+    assert services.datasets()[0].events == 90
+
+
 def test_a_file_that_is_not_there_is_said_plainly_and_changes_nothing(root: Path, app: AppTest) -> None:
     go(app, PAGES[0])
     app.selectbox(key="add-source").set_value("file").run()
@@ -191,14 +238,51 @@ def values(y: list[float] | dict) -> list[float]:
     return list(y)
 
 
+def ways_on(app: AppTest) -> list[str]:
+    """Buttons that take up a training again."""
+    return [b.label for b in app.button if b.label in ("Resume", "Train again")]
+
+
+def test_a_training_of_which_nothing_is_kept_is_not_resumed_but_trained_again(
+    shop: Path, app: AppTest, until: Callable
+) -> None:
+    go(app, PAGES[1])
+    job = trainings().submit("shop", split=services.SplitChoice().config(), models=["Random"])
+    services.cancel(job.id)
+    app.run()
+    assert ways_on(app) == ["Train again"]
+    assert [a.remedy for a in services.attention() if a.kind == "job"] == ["Train again or discard it"]
+    app.button(key=f"again-{job.id}").click().run()
+    assert job.id not in [j.id for j in services.jobs()]
+    until(app, lambda _: services.jobs()[0].state == "done")
+    assert services.jobs()[0].title == "Random"
+
+
+def test_a_training_that_would_fail_again_says_what_to_change_and_offers_nothing_else(
+    shop: Path, app: AppTest, until: Callable
+) -> None:
+    go(app, PAGES[1])
+    job = trainings().submit("shop", split=services.SplitChoice().config(), models=["Random"])
+    services.workspace().set_job(job.id, "running", started=True)
+    folder = JobFolder(services.workspace().jobs_folder / job.id)
+    folder.write_result({"state": "failed", "message": "Too few events: take a shorter horizon.", LASTING: True})
+    until(app, lambda _: services.jobs()[0].state == "failed")
+    app.run()
+    assert "Too few events: take a shorter horizon. It would fail again as it is" in words(app)
+    assert ways_on(app) == []
+    assert "Discard" in [b.label for b in app.button]
+
+
 def test_a_killed_training_is_told_and_can_be_resumed(shop: Path, app: AppTest, until: Callable) -> None:
     go(app, PAGES[1])
     job = services.train(services.datasets()[0], services.SplitChoice(), ["GRU×Activity"], "full")
-    until(app, lambda _: services.jobs()[0].progress is not None)
+    parts = services.workspace().parts_folder
+    until(app, lambda _: list(parts.glob("*.checkpoint/checkpoint.safetensors")))
     os.kill(services.jobs()[0].progress.pid, signal.SIGKILL)
     until(app, lambda _: services.jobs()[0].state == "interrupted")
     app.run()
     assert "was interrupted" in words(app)
+    assert ways_on(app) == ["Resume"]
     app.button(key=f"resume-{job.id}").click().run()
     until(app, lambda _: services.jobs()[0].state == "running")
     services.cancel(job.id)
@@ -258,7 +342,7 @@ def test_a_saved_plan_opens_again_with_the_same_figures_and_makes_a_file(
     app.toggle(key="plan-limited").set_value(True).run()
     app.slider(key="plan-most").set_value(40.0).run()
     planned(app, until)
-    precision = metric(app, "Precision")
+    precision = metric(app, "Interactions per delivery")
     app.button(key="plan-save-go").click().run()
     assert not app.exception
     scenario = services.scenarios(services.datasets()[0])[0]
@@ -269,10 +353,10 @@ def test_a_saved_plan_opens_again_with_the_same_figures_and_makes_a_file(
     planned(app, until)
     assert app.slider(key="plan-capacity").value == 3
     assert app.slider(key="plan-most").value == 40.0
-    assert metric(app, "Precision") == precision
+    assert metric(app, "Interactions per delivery") == precision
     app.button(key="plan-compute-again").click().run()
     planned(app, until)
-    assert metric(app, "Precision") == precision
+    assert metric(app, "Interactions per delivery") == precision
     assert "computed again with the same figures" in words(app)
 
     go(app, PAGES[3])

@@ -87,7 +87,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     root = tmp_path_factory.mktemp("workspace", numbered=False)
     shown = os.environ.get("RIM_SHOWN")
     if shown:  # for the pictures of the documentation: a copy of a workspace that is worth looking at
-        shutil.copytree(shown, root, dirs_exist_ok=True)
+        if not (Path(shown) / "data" / "rim.duckdb").exists():
+            pytest.exit(f"RIM_SHOWN={shown} is no workspace: make the demo in it with `rim demo --prepare`.", 2)
+        for folder in ("data", "models"):
+            shutil.copytree(Path(shown) / folder, root / folder, dirs_exist_ok=True)
         server = Server(root, free_port(), tmp_path_factory.mktemp("log") / "server.log").start()
         yield server
         server.stop()

@@ -458,3 +458,30 @@ def test_no_page_is_wider_than_the_window(page: Page, server: Server, width: int
         go(page, server, path, title)
         wide = page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
         assert not wide, path
+
+
+COVERED = """
+() => [...document.querySelectorAll('.js-plotly-plot')].flatMap(chart => {
+    const box = name => chart.querySelector(name)?.getBoundingClientRect();
+    const hit = (a, b) => a && b && a.width && b.width
+        && a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
+    const [bar, legend, plot, title] = ['.modebar > div', '.legend', '.nsewdrag', '.xtitle'].map(box);
+    return [[bar, legend], [bar, plot], [legend, plot], [legend, title]].filter(([a, b]) => hit(a, b)).length;
+})
+"""
+"""How often buttons, legend, drawing and axis title of every chart lie over each other."""
+
+
+@pytest.mark.parametrize("width", [760, 1440])
+def test_buttons_and_legend_of_a_chart_cover_nothing(page: Page, server: Server, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    for path, title in (("data", "Data"), ("models", "Models"), ("plan", "Plan")):
+        go(page, server, path, title)
+        if path == "plan":
+            planned(page)
+            page.get_by_role("tab", name="Frontier").click()
+        page.locator(".js-plotly-plot .modebar").first.wait_for(state="attached")
+        page.wait_for_timeout(1_000)
+        covered = page.evaluate(COVERED)
+        assert covered
+        assert not any(covered), path

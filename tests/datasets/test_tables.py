@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -533,3 +534,66 @@ def test_a_preview_reads_encodings_and_parquet(tmp_path: Path) -> None:
     assert (found.source, found.time_format, found.missing) == ("parquet", "s", ())
     with pytest.raises(FormatError, match="empty"):
         guess_columns(write(tmp_path, ""))
+
+
+# -- decimal commas ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("separator", "cells", "values", "said"),
+    [
+        (";", ["3,50", "12", "0,5", "1,234"], [3.5, 12, 0.5, 1.234], "decimal comma"),
+        (";", ["1.234,50", "1.234", "3"], [1234.5, 1234, 3], "1.234,50 was read as 1234.50"),
+        (";", ["1,234", "2,500"], [1.234, 2.5], "decimal comma"),
+        (";", ["1,234.50", "1,234"], [1234.5, 1234], "set apart"),
+        (",", ["3,50", "1 234,5"], [3.5, 1234.5], "decimal comma"),
+        (",", ["1,234", "1,234.50", "7"], [1234, 1234.5, 7], "1,234.50 was read as 1234.50"),
+        (",", ["1,234", "2.5"], [1234, 2.5], "1,234 was read as 1234"),
+        (",", ["1,234,567"], [1234567], "set apart"),
+        (",", ["1'234.50", "2"], [1234.5, 2], "set apart"),
+        (",", ["1.234", "2.5", "1e2"], [1.234, 2.5, 100], ""),
+    ],
+)
+def test_values_are_read_as_the_whole_column_writes_them(
+    tmp_path: Path, separator: str, cells: list[str], values: list[float], said: str
+) -> None:
+    rows = [["user_id", "item_id", "timestamp", "value"]]
+    rows += [[f"u{i}", "x", "2020-01-01", cell] for i, cell in enumerate(cells)]
+    out = io.StringIO()
+    csv.writer(out, delimiter=separator).writerows(rows)
+    log = read(tmp_path, out.getvalue(), delimiter=separator)
+    assert log.report.rows_rejected == 0
+    assert log.events["value"].tolist() == values
+    assert said in " ".join(log.report.notes)
+    assert bool(log.report.notes) == bool(said)
+    frame = pd.DataFrame(rows[1:], columns=rows[0])
+    frame.to_parquet(tmp_path / "same.parquet")
+    if separator == ",":
+        assert load_dataset("parquet", tmp_path / "same.parquet").events["value"].tolist() == values
+
+
+@pytest.mark.parametrize(
+    ("cells", "said"),
+    [(["1,234", "2,500", "9"], "have a decimal comma, or set"), (["3,50", "3.50", "9"], "with a point")],
+)
+def test_values_that_may_be_either_are_rejected_until_somebody_says_what_they_are(
+    tmp_path: Path, cells: list[str], said: str
+) -> None:
+    content = HEAD + "".join(f'u{i},x,2020-01-01,"{cell}"\n' for i, cell in enumerate(cells))
+    log = read(tmp_path, content)
+    assert log.report.rejected["unreadable value"] == len([c for c in cells if "," in c])
+    (note,) = log.report.notes
+    assert re.search(said, note)
+    assert "decimal=','" in note
+    assert read(tmp_path, content, decimal=",").events["value"].tolist()[0] in (1.234, 3.5)
+    assert read(tmp_path, content, decimal=".").events["value"].tolist()[0] in (1234, 3.5)
+    with pytest.raises(FormatError, match="no decimal sign"):
+        read(tmp_path, content, decimal=";")
+
+
+def test_a_number_with_thousands_far_down_is_read_like_the_others(tmp_path: Path) -> None:
+    rows = [f"u{i},x,2020-01-01,12.5\n" for i in range(30_000)]
+    log = read(tmp_path, HEAD + "".join(rows) + 'v,x,2020-01-01,"1,234"\nw,x,2020-01-01,ten\n')
+    assert log.events["value"].max() == 1234
+    assert log.report.rejected == {"unreadable value": 1}
+    assert log.report.rows_read == 30_002

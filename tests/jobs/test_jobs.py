@@ -16,8 +16,8 @@ import pytest
 from safetensors.numpy import load_file
 
 import rim_core as rim
-from rim_core.errors import Cancelled, JobError, ModelError, NotFoundError, StorageError
-from rim_core.jobs import Job, Jobs
+from rim_core.errors import Cancelled, JobError, ModelError, NotFoundError, SplitError, StorageError
+from rim_core.jobs import Job, Jobs, worker
 from rim_core.jobs.folder import JobFolder, JobProgress
 from rim_core.jobs.jobs import FOLDERS_KEPT
 from rim_core.jobs.spec import TrainingSpec
@@ -45,9 +45,9 @@ def jobs(workspace: Workspace) -> Iterator[Jobs]:
     """Whatever it has started ends with the test."""
     made = Jobs(workspace, threads=1)
     yield made
-    for worker in made._workers.values():
-        worker.kill()
-        worker.wait()
+    for process in made._workers.values():
+        process.kill()
+        process.wait()
 
 
 def queued(jobs: Jobs, *models: str) -> tuple[Job, JobFolder]:
@@ -87,8 +87,9 @@ def test_a_worker_killed_twice_ends_with_the_weights_of_one_that_was_left_alone(
     assert stopped.state == "interrupted"
     assert stopped.resumable
     assert "killed" in str(stopped.message)
-    assert "resume it" in str(stopped.message)
-    with pytest.raises(JobError, match="resume it"):
+    assert "train it again" in str(stopped.message)
+    assert stopped.way_on == "again"
+    with pytest.raises(JobError, match="train it again"):
         jobs.finished(stopped)
     with pytest.raises(JobError, match="only an interrupted"):
         jobs.resume(jobs.resume(job.id).id)  # queued already
@@ -100,6 +101,8 @@ def test_a_worker_killed_twice_ends_with_the_weights_of_one_that_was_left_alone(
     stopped = jobs.wait(job.id, every=0.02)
     assert stopped.state == "interrupted"
     assert checkpoint.exists()
+    assert stopped.way_on == "resume"
+    assert "resume it" in str(stopped.message)
     assert jobs.resume(job.id[-6:]).state == "queued"  # the end of its id is enough
 
     done = jobs.wait(job.id, every=0.05)
@@ -161,7 +164,8 @@ def test_a_job_is_cancelled_while_it_waits_and_while_it_works(workspace: Workspa
     assert jobs.cancel(first.id).cancelling
     stopped = jobs.wait(first.id, every=0.05)
     assert (stopped.state, stopped.resumable, stopped.models) == ("cancelled", True, ())
-    assert "checkpoints are kept" in str(stopped.message)
+    assert str(stopped.message).startswith("The training was cancelled.")
+    assert ("resume it" in str(stopped.message)) == (stopped.way_on == "resume")
     with pytest.raises(Cancelled):
         jobs.finished(stopped)
     assert jobs.cancel(first.id).state == "cancelled"  # asking again does no harm
@@ -231,6 +235,45 @@ def test_a_damaged_last_word_fails_the_job_and_registers_nothing(
     assert workspace.models() == []
 
 
+@pytest.mark.parametrize(
+    ("error", "lasting"),
+    [
+        (SplitError("too few events"), True),
+        (ValueError("a mistake"), True),
+        (OSError(28, "no space left"), False),
+        (StorageError("no space left"), False),
+        (MemoryError(), False),
+    ],
+)
+def test_a_training_that_would_fail_again_is_not_offered_again(
+    jobs: Jobs, monkeypatch: pytest.MonkeyPatch, error: Exception, lasting: bool
+) -> None:
+    def fails(*_: object) -> dict[str, object]:
+        raise error
+
+    monkeypatch.setattr(worker, "_work", fails)
+    job, folder = at_work(jobs)
+    folder.write_parts(["abc"])
+    (jobs.workspace.parts_folder / "abc").mkdir(parents=True)
+    folder.write_result(worker._end(folder, worker.Reporter(folder))[1])
+    jobs.poll()
+    assert jobs.job(job.id).state == "failed"
+    assert jobs.job(job.id).way_on == ("change" if lasting else "resume")
+
+
+def test_a_training_of_which_nothing_is_kept_is_begun_anew_in_its_place(jobs: Jobs) -> None:
+    job, folder = at_work(jobs, "Popularity", "Random")
+    jobs.poll()
+    assert jobs.job(job.id).way_on == "again"
+    (folder.input / "log.json").unlink()
+    made = jobs.again(job.id)
+    assert [j.id for j in jobs.jobs()] == [made.id]
+    assert (made.state, made.names, made.split) == ("queued", job.names, job.split)
+    assert jobs.wait(made.id, every=0.05).state == "done"
+    with pytest.raises(JobError, match="is done"):
+        jobs.again(made.id)
+
+
 def test_a_resumed_job_shows_nothing_of_its_last_attempt(jobs: Jobs) -> None:
     job, folder = at_work(jobs)
     folder.write_progress(JobProgress("GRU: epoch 9", 9.0, 10.0, 1, "m", 0.0, 1.0, 0.0, 0.0))
@@ -257,6 +300,9 @@ def test_a_dataset_removed_meanwhile_is_the_reason_given(workspace: Workspace, j
     jobs.poll()
     assert jobs.job(job.id).state == "failed"
     assert "dataset was removed" in str(jobs.job(job.id).message)
+    assert jobs.job(job.id).way_on == "change"
+    with pytest.raises(NotFoundError, match="dataset was removed"):
+        jobs.again(job.id)
 
 
 def test_folders_nobody_knows_go_and_the_latest_of_ended_jobs_stay(workspace: Workspace, jobs: Jobs) -> None:

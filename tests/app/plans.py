@@ -1,0 +1,57 @@
+"""What tests of plans have in common: the pages, what they say, and a plan that is waited for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pandas as pd
+from streamlit.testing.v1 import AppTest
+
+from app import services
+from app.services.requests import PlanRequest
+
+START, PLAN, COMPARE, MODELS = "views/start.py", "views/plan.py", "views/compare.py", "views/models.py"
+
+CATALOGUE = pd.DataFrame(
+    {"title": ["Tea", "Coffee", "Milk", "=SUM(A1)"], "brand": ["A", "A", "B", "B"]}, index=["t", "c", "m", "=x"]
+)
+"""Items of a small shop."""
+
+
+def words(app: AppTest) -> str:
+    """Everything the page says."""
+    parts = [*app.title, *app.markdown, *app.caption, *app.info, *app.warning, *app.error, *app.success, *app.subheader]
+    return "\n".join(str(p.value) for p in parts)
+
+
+def go(app: AppTest, page: str) -> AppTest:
+    app.run()
+    return app if page == START else app.switch_page(page).run()
+
+
+def metric(app: AppTest, label: str) -> str:
+    """The value of a figure by its label."""
+    return next(str(m.value) for m in app.metric if m.label == label)
+
+
+def tab(app: AppTest, name: str) -> AppTest:
+    """Open a tab of the plan."""
+    app.session_state["plan-tabs"] = next(t.label for t in app.tabs if name in t.label)
+    return app.run()
+
+
+def planned(app: AppTest, until: Callable) -> AppTest:
+    return until(app, lambda page: any("Certificate" in tab.label for tab in page.tabs))
+
+
+def make(request: PlanRequest) -> services.PlanResult:
+    """The plan of a request, waited for."""
+    key = services.request_plan(request, wish="test")
+    end = time.monotonic() + 300  # kernels may be compiled first
+    while not services.task(key).settled:
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    task = services.task(key)
+    assert task.error is None, task.error
+    return task.result

@@ -1,0 +1,241 @@
+"""Saved plans, without a browser: opened, compared, renamed, and what Start says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from app import services
+from app.services.requests import PlanRequest
+from rim_core import walk
+from rim_core.planning import Constraints, DualPlanner
+from tests.app.plans import COMPARE, MODELS, PLAN, START, go, make, planned, tab, words
+
+
+def of_the_command_line(name: str, model: str) -> None:
+    """Make, keep and deliver a plan as `rim plan` and `rim deliver` do."""
+    source = walk.scored(services.workspace(), services.workspace().model_info(model))
+    made = DualPlanner(Constraints(capacity=3, min_exposure=0.05)).fit(source.calibration)
+    kept = walk.keep_plan(services.workspace(), source, made, name, None)
+    walk.deliver_again(services.workspace(), kept)
+
+
+def test_a_plan_of_the_command_line_says_at_once_who_loses_and_what_to_expect(
+    shop: Path, app: AppTest, until: Callable, model: str
+) -> None:
+    of_the_command_line("Made elsewhere", model)
+    (scenario,) = services.scenarios(services.datasets()[0])
+    read, made = services.stored_plan(PlanRequest(model, 3, 0.05)), make(PlanRequest(model, 3, 0.05))
+    assert read.saved.id == scenario.id
+    for column in ("free", "expected", "low", "high", "chance"):
+        np.testing.assert_array_equal(read.items[column], made.items[column])
+    assert read.items["outlook"].tolist() == made.items["outlook"].tolist()
+    assert read.cost_of_promises == pytest.approx(made.cost_of_promises)
+    pd.testing.assert_frame_equal(read.given_up, made.given_up)
+    app.run()
+    app.query_params["scenario"] = scenario.id
+    planned(app.switch_page(PLAN).run(), until)
+    tab(app, "Who loses")
+    assert not app.exception
+    assert any(m.label == "User-states that lose relevance" for m in app.metric)
+
+
+def test_what_an_older_version_did_not_keep_is_worked_out_with_one_press(
+    shop: Path, app: AppTest, until: Callable, model: str
+) -> None:
+    request = PlanRequest(model, 3, 0.05)
+    made = make(request)
+    saved = services.save_plan(made, "Old")
+    with services.workspace().transaction() as cursor:
+        cursor.execute("UPDATE scenario_items SET chance = NULL, low = NULL, high = NULL, expected = NULL")
+        cursor.execute("UPDATE scenarios SET updated_at = '2030-01-01'")
+    assert any(a.remedy == "Work it out" for a in services.attention())
+    app.run()
+    app.query_params["scenario"] = saved.id
+    planned(app.switch_page(PLAN).run(), until)
+    assert "older version" in words(app)
+    tab(app, "Who loses")  # that was kept, and moved to where it stands now
+    assert any(m.label == "Places that change hands" for m in app.metric)
+    tab(app, "Delivery")
+    app.button(key=f"deliver-{saved.id}").click().run()
+    until(app, lambda a: any(m.label == "Unlikely" for m in a.metric))
+    assert "older version" not in words(app)
+    np.testing.assert_array_equal(services.stored_plan(request).items["chance"], made.items["chance"])
+    assert not any(a.remedy == "Work it out" for a in services.attention())
+
+
+def test_the_outlook_is_the_planners_own_interval(model: str) -> None:
+    result = make(PlanRequest(model, 3, 0.05))
+    states = result.made.delivered.matrix.shape[0]
+    own = result.made.plan.delivery_intervals(states)
+    for column in ("expected", "low", "high", "chance"):
+        np.testing.assert_array_equal(result.items[column], own[column])
+    np.testing.assert_array_equal(result.items["online_minimum"], own["promised"])
+    assert ((result.items["outlook"] == "unlikely") == (own["chance"] < 0.5)).all()
+    assert result.foreseen > 0.8
+
+
+def test_a_link_to_a_plan_that_is_not_here_says_so(shop: Path, app: AppTest) -> None:
+    app.run()
+    app.query_params["scenario"] = "plan-nowhere"
+    app.switch_page(PLAN).run()
+    assert not app.exception
+    assert "not in this workspace" in words(app)
+
+
+def test_saved_plans_are_set_side_by_side_renamed_cloned_and_put_away(shop: Path, app: AppTest, model: str) -> None:
+    calm = services.save_plan(make(PlanRequest(model, 3)), "Calm")
+    bold = services.save_plan(make(PlanRequest(model, 3, 0.05)), "Bold")
+    go(app, COMPARE)
+    assert not app.exception
+    assert set(app.multiselect(key="compare-plans").value) == {calm.id, bold.id}
+    tables = [t.value for t in app.table]
+    assert any("Calm" in t.columns and "Bold" in t.columns for t in tables)
+    found = services.side_by_side([calm.id, bold.id])
+    row = found.came.set_index("label").loc["Expected interactions"]
+    assert (row["value_0"], row["value_1"]) == (calm.certificate["objective"], bold.certificate["objective"])
+    assert found.same_data
+    assert found.items["spread"].max() > 0
+
+    app.button(key="manage-clone").click().run()
+    names = [s.name for s in services.scenarios(services.datasets()[0])]
+    assert len(names) == 3
+    copy = next(s for s in services.scenarios(services.datasets()[0]) if s.id not in (calm.id, bold.id))
+    original = next(s for s in (calm, bold) if copy.name.startswith(s.name))
+    assert copy.certificate == original.certificate
+    part = services.workspace().scenario_pairs(copy.id, "test")
+    assert part.equals(services.workspace().scenario_pairs(original.id, "test"))
+    app.button(key="compare-undo-go").click().run()
+    assert len(services.scenarios(services.datasets()[0])) == 2
+    app.button(key="compare-redo-go").click().run()
+    assert len(services.scenarios(services.datasets()[0])) == 3
+    app.button(key="compare-undo-go").click().run()
+    assert len(services.scenarios(services.datasets()[0])) == 2
+
+    (field,) = [t for t in app.text_input if t.label == "Name"]
+    kept = str(field.value)
+    field.set_value("Renamed").run()  # nothing else has to be pressed
+    assert "Renamed" in [s.name for s in services.scenarios(services.datasets()[0])]
+    app.button(key="compare-undo-go").click().run()
+    (field,) = [t for t in app.text_input if t.label == "Name"]
+    assert field.value == kept
+    field.set_value("  ").run()
+    assert [t.value for t in app.text_input if t.label == "Name"] == [kept]
+    next(t for t in app.text_input if t.label == "Note").set_value("for May").run()
+    assert "for May" in [s.note for s in services.scenarios(services.datasets()[0])]
+
+    services.rename(calm.id, "Calmer")
+    services.archive(bold.id)
+    app.run()
+    assert [s.name for s in services.scenarios(services.datasets()[0])] == ["Calmer"]
+    assert "archived the plan" in "\n".join(services.lately()["what"])
+    assert (services.lately()["who"] != "").all()
+
+
+def test_start_says_what_needs_attention_and_where(shop: Path, app: AppTest, model: str) -> None:
+    info = services.datasets()[0]
+    size = services.plan_size(model)
+    services.save_plan(make(PlanRequest(model, 2, size.fitting_exposure(2))), "Too bold")
+    services.workspace().add_dataset("shop", "shop", options={"users": 200, "items": 20, "days": 60, "seed": 9})
+    go(app, START)
+    assert not app.exception
+    text = words(app)
+    assert "Needs attention" in text
+    assert "is newer than its models" in text
+    assert "was planned on version 1" in text
+    assert [a.kind for a in services.attention()] == ["plan", "model"]
+    services.workspace().remove_dataset(info.name, 2)
+    kinds = [a.kind for a in services.attention()]
+    assert "model" not in kinds
+
+
+def test_any_registered_model_is_offered_and_calibration_adds_up(shop: Path, app: AppTest, until: Callable) -> None:
+    from rim_core.jobs.naming import available
+
+    assert set(available()) <= set(services.catalogue())
+    assert "GRU×HawkesPoisson" in services.catalogue()
+    go(app, MODELS)
+    until(app, lambda page: any("were expected in the test window" in c.value for c in page.caption))
+    assert not app.exception
+    task = services.task(services.request_reliability(app.selectbox(key="card-model").value))
+    frame = task.result
+    sums = (frame["happened"] * frame["members"]).groupby(frame["side"]).sum()
+    assert sums["user"] == pytest.approx(sums["item"])
+
+
+@pytest.mark.parametrize(
+    ("page", "query", "said"),
+    [
+        (PLAN, {"dataset": "nowhere v3"}, ("the dataset nowhere v3", "Here is: shop v1")),
+        (COMPARE, {"dataset": "nowhere v3"}, ("the dataset nowhere v3", "Here is: shop v1")),
+        (PLAN, {"scenario": "plan-gone"}, ("the plan plan-gone", "Here is: Calm")),
+        (PLAN, {"plan": "nonsense"}, ("does not describe a plan",)),
+        (COMPARE, {"plans": "plan-gone,plan-lost"}, ("the plans plan-gone, plan-lost", "Here is: Calm")),
+        ("views/delivery.py", {"scenario": "plan-gone"}, ("the plan plan-gone", "Here is: Calm")),
+    ],
+)
+def test_an_address_of_what_is_not_here_is_said_until_it_is_read(
+    shop: Path, app: AppTest, model: str, page: str, query: dict[str, str], said: tuple[str, ...]
+) -> None:
+    services.save_plan(make(PlanRequest(model, 3)), "Calm")
+    app.run()
+    for key, value in query.items():
+        app.query_params[key] = value
+    app.switch_page(page).run()
+    for _ in range(2):
+        assert not app.exception
+        for part in said:
+            assert part in words(app)
+        app.run()
+    app.button(key="not-here-read").click().run()
+    assert not any(part in words(app) for part in said)
+
+
+def test_no_two_plans_of_a_dataset_have_the_same_name_and_old_ones_are_told_apart(
+    shop: Path, app: AppTest, model: str
+) -> None:
+    first, second, third = (services.save_plan(make(PlanRequest(model, k)), "Spring") for k in (2, 3, 4))
+    assert [first.name, second.name, third.name] == ["Spring", "Spring (2)", "Spring (3)"]
+    assert services.clone(second.id).name == "Spring (4)"
+    assert services.rename(third.id, "Spring").name == "Spring (3)"
+    assert services.rename(first.id, "Spring").name == "Spring"
+    # as an older version could leave them
+    with services.workspace().transaction() as cursor:
+        cursor.execute("UPDATE scenarios SET name = 'Spring' WHERE id = ?", [second.id])
+    app.run()
+    app.query_params["plans"] = f"{first.id},{second.id}"
+    app.switch_page(COMPARE).run()
+    told = {f"Spring · {s.id[-6:]}" for s in (first, second)}
+    start = words(AppTest.from_file(app._script_path, default_timeout=180).run())
+    assert all(f"**{name}**" in start for name in told)
+    assert f"{first.created_at:%d %b %Y %H:%M} UTC" in start
+    chips = app.multiselect(key="compare-plans").format_func
+    assert {chips(first.id), chips(second.id)} == told
+    assert app.text_input(key=f"name-{first.id}-Spring").value == "Spring"
+    assert len(set(services.side_by_side([first.id, second.id]).names)) == 2
+
+
+def test_a_plan_of_maximums_alone_says_what_they_hold_back_and_names_no_promise_of_nothing(
+    shop: Path, app: AppTest, until: Callable, model: str
+) -> None:
+    request = PlanRequest(model, 3, max_exposure=0.4)
+    result = make(request)
+    assert (result.items["cost"] == 0).all()
+    held = result.items[result.items["held_back"] > 0]
+    assert len(held)
+    assert (held["planned_delivered"] == held["planned_maximum"]).all()
+    kept = services.save_plan(result, "Not too much of anything")
+    assert {p["promise"].split()[1] for p in walk.dearest_promises(services.workspace(), kept.id)} == {"most"}
+    app.run()
+    app.query_params["scenario"] = kept.id
+    planned(app.switch_page(PLAN).run(), until)
+    said = words(tab(app, "Price list"))
+    assert not app.exception
+    assert f"{len(held)} item" in said
+    assert "would reach more than the promised maximum" in said
+    assert "reaches its minimum" not in said
