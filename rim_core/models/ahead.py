@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 FEW = 100.0
 """Events by which a drift is shrunk to none: so many tell it to a tenth."""
+MOST = 1.25
+"""No drift is larger, up or down: where the first windows have hardly any history, they tell little of the last one."""
 
 
 def last_window(labelled: UserStates) -> tuple[UserStates, UserStates] | None:
@@ -27,5 +29,5 @@ def last_window(labelled: UserStates) -> tuple[UserStates, UserStates] | None:
 
 
 def drift(happened: float, expected: float) -> float:
-    """What a level has to be multiplied with."""
-    return (happened + FEW) / (expected + FEW)
+    """What a level has to be multiplied with, within a quarter."""
+    return float(np.clip((happened + FEW) / (expected + FEW), 1 / MOST, MOST))
