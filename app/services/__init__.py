@@ -75,6 +75,8 @@ from app.services.frontiers import (
 from app.services.owner import forget, leave, recovered, recovery_read, task, workspace
 from app.services.pasted import LeftOut, text_of
 from app.services.planning import (
+    LIKELY,
+    UNLIKELY,
     PlanResult,
     best_model,
     catalogue_of,
@@ -172,9 +174,11 @@ __all__ = [
     "EFFORTS",
     "FORMATS",
     "ITEM",
+    "LIKELY",
     "MOST",
     "PAIR_RULES",
     "SURE",
+    "UNLIKELY",
     "Attention",
     "AudienceRecipe",
     "AudienceRules",

@@ -40,6 +40,8 @@ from rim_core.storage import ModelInfo, Scenario, Workspace
 from rim_core.storage.scenarios import MEASURED
 from rim_core.walk import Measured, Scored, measure, scored
 
+UNLIKELY, LIKELY = 0.4, 0.75
+"""Chances below which a promise is unlikely, and from which it is likely; between them it is about even."""
 QUICK = 1.0
 """Seconds: a plan that took no longer is not tried out first, its next one is there as soon."""
 
@@ -73,7 +75,7 @@ class PlanResult:
         more than an item's maximum would bring), free (user-states that would get it without promises, NaN where that
         was not kept); for planned and online: _delivered, _minimum, _maximum, _verdict; expected, low, high, chance (of
         as many other user-states as the test window has, at 90 %; NaN where that was not kept) and outlook ("likely",
-        "takes", "unlikely", "" where nothing is promised or nothing is known).
+        "takes", "even", "unlikely", "" where nothing is promised or nothing is known).
     states : int
         User-states planned.
     losses : Losses or None
@@ -438,7 +440,9 @@ def plan_items(request: PlanRequest, promises: pd.DataFrame, online: np.ndarray,
     frame["held_back"] = np.where(full, np.maximum(prices, 0.0), 0.0)
     unsaid = (frame["online_minimum"] <= 0) | frame["chance"].isna()
     frame["outlook"] = np.select(
-        [unsaid, frame["chance"] < 0.5, frame["cost"] > 0], ["", "unlikely", "takes"], "likely"
+        [unsaid, frame["chance"] < UNLIKELY, frame["chance"] < LIKELY, frame["cost"] > 0],
+        ["", "unlikely", "even", "takes"],
+        "likely",
     )
     return frame
 

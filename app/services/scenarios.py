@@ -275,6 +275,7 @@ def _came(scenario: Scenario, result: PlanResult | None) -> dict[str, Figure]:
         "Promises kept when delivered": ("count", promised - result.broken_online if promised and result else promised),
         "Likely to be kept": ("count", int(outlook.get("likely", 0)) if known else None),
         "Likely, but takes from others": ("count", int(outlook.get("takes", 0)) if known else None),
+        "About as likely as not": ("count", int(outlook.get("even", 0)) if known else None),
         "Unlikely": ("count", int(outlook.get("unlikely", 0)) if known else None),
         "User-states that lose relevance": ("share", result.losses.worse if result and result.losses else None),
         "Interactions per delivery, in the test window": ("decimal", online.get("precision")),

@@ -19,6 +19,7 @@ SYMBOLS = ("circle", "diamond", "square", "triangle-up")
 OUTLOOKS = {
     "likely": "likely",
     "takes": "likely, but takes from others",
+    "even": "about even",
     "unlikely": "unlikely",
     "": "nothing promised",
 }
@@ -161,6 +162,7 @@ def delivery(frame: pd.DataFrame, *, outlook: bool) -> go.Figure:
         {
             "likely": (p.good, "circle"),
             "takes": (p.second, "diamond"),
+            "even": (p.over, "square"),
             "unlikely": (p.bad, "triangle-down"),
             "": (p.quiet, "circle-open"),
         }

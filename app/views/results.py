@@ -17,7 +17,7 @@ STAGES = {
     "planned": "Planned (calibration windows)",
 }
 VERDICTS = {"short": 0, "over": 1, "kept": 2}
-OUTLOOKS = {"unlikely": 0, "takes": 1, "likely": 2, "": 3}
+OUTLOOKS = {"unlikely": 0, "even": 1, "takes": 2, "likely": 3, "": 4}
 
 
 def show(result: services.PlanResult, stored: services.PlanResult | None = None) -> None:
@@ -219,15 +219,21 @@ def _delivery(result: services.PlanResult) -> None:
 def _outlook(result: services.PlanResult) -> None:
     """How many promises are likely to be kept."""
     counts = result.items["outlook"].value_counts()
+    least, sure = messages.percent(services.UNLIKELY, 0), messages.percent(services.LIKELY, 0)
     if not counts.drop("", errors="ignore").sum():
         st.caption("No minimum is promised: nothing can be missed.")
     else:
         for cell, (verdict, explanation) in zip(
-            st.columns(3),
+            st.columns(4),
             (
-                ("likely", "By themselves, without taking places from other items."),
-                ("takes", "They are boosted: other items give places up for them."),
-                ("unlikely", "Less than an even chance. A promise met on average is missed half of the time."),
+                ("likely", f"{sure} or more, without taking places from other items."),
+                ("takes", f"{sure} or more; they are boosted: other items give places up for them."),
+                (
+                    "even",
+                    f"{least} to {sure}: what is met on average is missed about half of the time. Planning with "
+                    "“90 % sure when delivered” takes a margin.",
+                ),
+                ("unlikely", f"Less than {least}."),
             ),
             strict=True,
         ):

@@ -76,7 +76,7 @@ def test_the_outlook_is_the_planners_own_interval(model: str) -> None:
     for column in ("expected", "low", "high", "chance"):
         np.testing.assert_array_equal(result.items[column], own[column])
     np.testing.assert_array_equal(result.items["online_minimum"], own["promised"])
-    assert ((result.items["outlook"] == "unlikely") == (own["chance"] < 0.5)).all()
+    assert ((result.items["outlook"] == "unlikely") == (own["chance"] < services.UNLIKELY)).all()
     assert result.foreseen > 0.8
 
 
