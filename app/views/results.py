@@ -223,23 +223,23 @@ def _outlook(result: services.PlanResult) -> None:
     if not counts.drop("", errors="ignore").sum():
         st.caption("No minimum is promised: nothing can be missed.")
     else:
-        for cell, (verdict, explanation) in zip(
+        for cell, (verdict, name, explanation) in zip(
             st.columns(4),
             (
-                ("likely", f"{sure} or more, without taking places from other items."),
-                ("takes", f"{sure} or more; they are boosted: other items give places up for them."),
+                ("likely", "Likely", f"{sure} or more, without taking places from other items."),
+                ("takes", "Likely at others’ cost", f"{sure} or more, because other items give places up for them."),
                 (
                     "even",
+                    "About even",
                     f"{least} to {sure}: what is met on average is missed about half of the time. Planning with "
                     "“90 % sure when delivered” takes a margin.",
                 ),
-                ("unlikely", f"Less than {least}."),
+                ("unlikely", "Unlikely", f"Less than {least}."),
             ),
             strict=True,
         ):
-            name = plan_charts.OUTLOOKS[verdict]
             number = messages.count(int(counts.get(verdict, 0)), "items")
-            cell.metric(name[:1].upper() + name[1:], number, border=True, help=explanation)
+            cell.metric(name, number, border=True, help=explanation)
     st.caption(
         "What these prices will deliver to as many other user-states as the test window has: the band holds nine of "
         "ten such windows, as users are drawn anew from the calibration windows. In the test window itself "

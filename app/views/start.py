@@ -97,7 +97,7 @@ def _attention() -> None:
     found = services.attention()
     st.subheader("Needs attention", anchor=False)
     if not found:
-        st.success("Nothing: every promise looked at is likely to be kept.", icon=":material/check_circle:")
+        st.success("Nothing: no promise looked at is unlikely to be kept.", icon=":material/check_circle:")
         return
     with st.container(border=True, gap="small", key="attention"):
         for i, thing in enumerate(found[:SHOWN]):
