@@ -234,7 +234,7 @@ def _layout_note(contacts: tuple[str, ...]) -> str:
     if not contacts:
         return (
             "One row a user, named by the user id: this dataset carries neither e-mail addresses nor phone numbers. "
-            "Import them as user features to send hashes of them."
+            "Add the events with them (Data → Add a dataset, “Known of users”) to send hashes of them."
         )
     return (
         f"One row a user, named by SHA-256 of {' and '.join(contacts)}, normalised as the tool asks. "

@@ -204,8 +204,14 @@ def test_every_rule_says_what_it_removed_and_the_file_holds_what_is_left(plan: S
     assert pd.Series(users.to_pylist()).value_counts().max() <= 2
     fine(app.run())
     shown = next(d.value for d in app.dataframe if "written" in d.value)
-    pairs = services.workspace().scenario_pairs(plan.id, "test").set_index(["user_id", "item_id"])["score"].astype(float)
-    left = pairs.groupby(level=[0, 1]).max().loc[[(r["user_id"], r["item_id"].lstrip("'")) for r in rows]]
+    pairs = services.workspace().scenario_pairs(plan.id, "test").set_index(["user_id", "item_id"])
+    left = (
+        pairs["score"]
+        .astype(float)
+        .groupby(level=[0, 1])
+        .max()
+        .loc[[(r["user_id"], r["item_id"].lstrip("'")) for r in rows]]
+    )
     by_item = left.groupby(level=1).sum().reindex(shown["item_id"], fill_value=0.0)
     np.testing.assert_allclose(shown["expected"].astype(float), by_item, rtol=1e-5)  # of what is left, as the sum above
     below = int((shown["minimum"] > shown["written"]).sum())
