@@ -171,9 +171,9 @@ def test_start_says_what_needs_attention_and_where(shop: Path, app: AppTest, mod
 
 
 def test_any_registered_model_is_offered_and_calibration_adds_up(shop: Path, app: AppTest, until: Callable) -> None:
-    from rim_core.jobs.naming import available
+    from rim_core.jobs.naming import available, model_config
 
-    assert set(available()) <= set(services.catalogue())
+    assert set(available()) <= {model_config(name)["model"] for name in services.catalogue()}
     assert "GRU×HawkesPoisson" in services.catalogue()
     go(app, MODELS)
     until(app, lambda page: any("were expected in the test window" in c.value for c in page.caption))
