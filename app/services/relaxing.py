@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from app.services.planning import PlanResult, catalogue_of, plan_size, promised_places
-from app.services.requests import PlanRequest, PlanSize, Promise, constraints
+from app.services.planning import PlanResult, plan_size, promised_places
+from app.services.requests import PlanRequest, PlanSize, Promise
 from app.services.rules import Rules
 
 MOST_ITEMS = 200
@@ -101,15 +101,24 @@ def _lowered(request: PlanRequest, share: float) -> Relaxation:
     size = plan_size(request.model_id)
     if not request.promises:
         return _rounded(request, size)
-    low = constraints(request, catalogue_of(request.model_id)).bounds(size.states, size.items, crossing=True).minimum
-    share = np.floor(1000 * share) / 1000
-    while share > 0 and np.ceil(low * share).sum() > ROOM * size.states * request.capacity:
+    share, places = np.floor(1000 * share) / 1000, size.states * min(request.capacity, size.items)
+    lowered = _by(request, share, size.states)
+    while share > 0 and promised_places(lowered) > ROOM * places:
         share -= 0.001
+        lowered = _by(request, share, size.states)
+    said = np.floor(100 * share + 1e-9)
+    most = np.floor(100 * places / promised_places(request) + 1e-9)
+    free = f"{100 * (1 - promised_places(lowered) / places):.0f} %"
+    note = f"{most:.0f} % of every minimum takes all places; {said:.0f} % leaves {free} of them free."
+    return Relaxation(f"Lower every minimum to {said:.0f} %", lowered, note if said < most else "")
+
+
+def _by(request: PlanRequest, share: float, states: int) -> PlanRequest:
+    """Every minimum times ``share``, in whole user-states."""
     promises = tuple(
-        p if p.minimum is None else replace(p, minimum=_whole(p.minimum, share, size.states)) for p in request.promises
+        p if p.minimum is None else replace(p, minimum=_whole(p.minimum, share, states)) for p in request.promises
     )
-    lowered = replace(request, min_exposure=_whole(request.min_exposure, share, size.states), promises=promises)
-    return Relaxation(f"Lower every minimum to {100 * share:.0f} %", lowered)
+    return replace(request, min_exposure=_whole(request.min_exposure, share, states), promises=promises)
 
 
 def _rounded(request: PlanRequest, size: PlanSize) -> Relaxation:

@@ -69,7 +69,7 @@ def catalogue() -> dict[str, Offer]:
         for i, ic in intensities.items()
     ]
     for kind, found in (("affinity", others), ("preference", preferences), ("intensity", intensities)):
-        offers += [Offer(name, kind, _first(cls)) for name, cls in found.items()]
+        offers += [Offer(cls().name, kind, _first(cls)) for cls in found.values()]
     return {o.name: o for o in offers}
 
 
@@ -119,7 +119,7 @@ def train(info: DatasetInfo, choice: SplitChoice, names: Sequence[str], effort: 
 
 def name_with_new_items(name: str) -> str:
     """What a model is called that scores new items too."""
-    return name if name == "NewItems" else f"{name}+NewItems"
+    return name if name.endswith("NewItems") else f"{name}+NewItems"
 
 
 def jobs() -> list[Job]:

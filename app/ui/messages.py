@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -19,6 +20,9 @@ PER_DELIVERY = "Interactions per delivery"
 ABOUT_PER_DELIVERY = (
     "Interactions that happened in the test window per delivery planned or made (the paper's precision)"
 )
+WORD_JOINER = "\N{WORD JOINER}"
+SHORTCODE = re.compile(r":(?=[A-Za-z+\-]|\d+:)")
+"""A colon that Streamlit may read as :smile:, :material/home: or :red, escaped or not."""
 THIN_SPACE = "\N{NARROW NO-BREAK SPACE}"
 
 
@@ -135,4 +139,5 @@ def plain(text: str) -> str:
     """Text that Markdown must not interpret (ids and file names hold $, * and _)."""
     for character in "\\`*_$[]<>~":
         text = text.replace(character, f"\\{character}")
-    return text
+    # A backslash does not keep a colon from being part of an icon's name: something invisible behind it does.
+    return SHORTCODE.sub(f":{WORD_JOINER}", text)

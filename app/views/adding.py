@@ -138,5 +138,6 @@ def _file() -> services.ImportRequest | None:
     columns = mapping.columns(preview, "add", preview.name)
     if columns is None:
         return None
-    options: dict[str, object] = {"columns": columns, **writing.options(preview.source)}
+    features = mapping.features(preview, "add", preview.name, columns)
+    options: dict[str, object] = {"columns": {**columns, **features}, **writing.options(preview.source)}
     return services.ImportRequest(preview.name, preview.source, path=path, options=options)

@@ -14,6 +14,8 @@ NAMED = 5
 
 def rules_of(scenario: services.Scenario) -> services.AudienceRules:
     """The controls, and the rules they stand for."""
+    if "rule-added" in st.session_state:  # before the label says that there are no rules
+        st.session_state["rule-suppression"] = st.session_state.pop("rule-added")
     with st.expander(_label(), icon=":material/rule:", key="audience-rules", expanded=_set()):
         left, middle, right = st.columns(3, gap="large")
         with left:
@@ -61,9 +63,6 @@ def _label() -> str:
 def _suppression(scenario: services.Scenario) -> str:
     """Which list of users gets nothing; one that is uploaded is chosen at once."""
     lists = {s.id: s for s in services.suppression_lists()}
-    added = st.session_state.pop("rule-added", None)
-    if added in lists:
-        st.session_state["rule-suppression"] = added
     if st.session_state.get("rule-suppression") not in {NO_LIST, *lists}:
         st.session_state["rule-suppression"] = NO_LIST
     chosen: str = st.selectbox(

@@ -162,16 +162,13 @@ def _whole(scenario: services.Scenario, part: str, items: pd.DataFrame, rules: s
     made = _made(recipe, "whole")
     if made is None:
         return
-    by_item = made.pairs.groupby("item_id").agg(written=("user_id", "size"), users=("user_id", "nunique"))
-    items = items.join(by_item, on="item_id").fillna({"written": 0, "users": 0})
+    items = _after_rules(items, made)
     cells = st.columns(4)
     cells[0].metric("Deliveries in all", messages.count(len(made.pairs)), border=True, help="After the rules")
     cells[1].metric("Items that reach somebody", messages.count((items["written"] > 0).sum()), border=True)
     cells[2].metric("Expected interactions", messages.decimal(made.expected), border=True, help="In the horizon")
-    short = (items["minimum"] > items["delivered"]).sum() if items["minimum"].notna().all() else None
-    cells[3].metric(
-        "Items below their promise", messages.count(short), border=True, help="In the plan, before any rule"
-    )
+    short = (items["minimum"] > items["written"]).sum() if items["minimum"].notna().all() else None
+    cells[3].metric("Items below their promise", messages.count(short), border=True, help="After the rules")
     _removed(made)
     columns = {
         "title": Column("Item"),
@@ -180,10 +177,21 @@ def _whole(scenario: services.Scenario, part: str, items: pd.DataFrame, rules: s
         "users": Column("Users", "count", "Distinct users, after the rules"),
         "delivered": Column("In the plan", "count", "User-states that get the item, before any rule"),
         "minimum": Column("Promised", "count", "User-states that it was promised"),
-        "expected": Column("Expected interactions", "decimal", "In the horizon, before any rule"),
+        "expected": Column("Expected interactions", "decimal", "In the horizon, of the deliveries after the rules"),
     }
     tables.paged(items, columns, "audience-items", search=("title", "item_id"))
     _download(recipe, scenario, f"Download the whole plan ({messages.count(len(made.pairs), 'deliveries')})", "all")
+
+
+def _after_rules(items: pd.DataFrame, made: services.MadeAudience) -> pd.DataFrame:
+    """Items with what the rules leave of them: deliveries, distinct users and the interactions expected of these."""
+    left = made.pairs.assign(expected=made.pairs["expected"].astype(float)).groupby("item_id")
+    by_item = pd.DataFrame(
+        {"written": left.size(), "users": left["user_id"].nunique(), "expected": left["expected"].sum(min_count=1)}
+    )
+    counts = bool(made.pairs["expected"].notna().all())
+    nobody = {"written": 0, "users": 0, **({"expected": 0.0} if counts else {})}
+    return items.drop(columns="expected", errors="ignore").join(by_item, on="item_id").fillna(nobody)
 
 
 def _download(recipe: services.AudienceRecipe, scenario: services.Scenario, label: str, key: str) -> None:
@@ -226,7 +234,7 @@ def _layout_note(contacts: tuple[str, ...]) -> str:
     if not contacts:
         return (
             "One row a user, named by the user id: this dataset carries neither e-mail addresses nor phone numbers. "
-            "Import them as user features to send hashes of them."
+            "Add the events with them (Data → Add a dataset, “Known of users”) to send hashes of them."
         )
     return (
         f"One row a user, named by SHA-256 of {' and '.join(contacts)}, normalised as the tool asks. "

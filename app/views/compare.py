@@ -15,6 +15,8 @@ from app.views import address, frame
 
 SHOWN = 15
 """Items in the chart of differences."""
+LONGEST = 40
+"""Characters of a plan's name over its column of figures."""
 
 
 def page() -> None:
@@ -257,7 +259,8 @@ def _figures(rows: pd.DataFrame, names: tuple[str, ...]) -> None:
     shown = pd.DataFrame(
         {"": [("● " if d else "") + label for d, label in zip(rows["differs"], rows["label"], strict=True)]}
     )
-    for i, name in enumerate(names):
+    heads = [name if len(name) <= LONGEST else f"{name[: LONGEST - 1].rstrip()}…" for name in names]
+    for i, name in enumerate(heads if len(set(heads)) == len(heads) else names):
         shown[messages.plain(name)] = [
             messages.plain(_value(kind, value)) for kind, value in zip(rows["kind"], rows[f"value_{i}"], strict=True)
         ]

@@ -20,6 +20,12 @@ NOT_THERE = "(not in the file)"
 NEEDED = ("user_id", "item_id", "timestamp")
 
 
+FEATURES = {
+    "item_features": (
+        "Known of items", "Brand, category, price: promises for groups and scores of new items go by them."
+    ),
+    "user_features": ("Known of users", "E-mail and phone, for example: audience files hold hashes of them."),
+}  # fmt: skip
 DECIMALS = {"auto": "As the column tells", ".": "Point: 1,234.5", ",": "Comma: 1.234,5"}
 
 
@@ -96,3 +102,19 @@ def columns(
         st.info(f"Choose the column of: {', '.join(missing)}.", icon=":material/arrow_upward:")
         return None
     return chosen
+
+
+def features(preview: services.Preview, key: str, table: str, chosen: dict[str, str]) -> dict[str, list[str]]:
+    """Further columns that describe items and users; those that play a role are not offered again."""
+    left = [str(c) for c in preview.rows.columns if c not in chosen.values()]
+    if not left:
+        return {}
+    found = {}
+    for cell, (role, (label, explanation)) in zip(st.columns(2), FEATURES.items(), strict=True):
+        picked = cell.multiselect(
+            label, left, key=f"{key}-{role}-{table}", placeholder="(nothing more)",
+            help=f"{explanation} The first value found of each is kept.",
+        )  # fmt: skip
+        if picked:
+            found[role] = picked
+    return found

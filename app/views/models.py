@@ -88,8 +88,10 @@ def _train(info: services.DatasetInfo) -> None:
     if go and not names:
         st.info("Choose at least one model.", icon=":material/arrow_upward:")
     elif go:
-        services.train(info, choice, names, effort or "brief", new_items=new_items)
-        st.toast(f"Training of {', '.join(names)} has started.", icon=":material/play_arrow:")
+        job = services.train(info, choice, names, effort or "brief", new_items=new_items)
+        waits = any(other.id != job.id for other in services.active_jobs())
+        said = "waits for the training before it" if waits else "has started"
+        st.toast(f"Training of {messages.plain(job.title)} {said}.", icon=STATE_ICONS["queued" if waits else "running"])
         st.rerun()
     with st.expander("What the models are", icon=":material/help:"):
         for kind, heading in KINDS.items():
@@ -129,7 +131,8 @@ def _live(dataset: str) -> None:
 def _job(job: services.Job) -> None:
     with st.container(border=True, key=f"job-{job.id}"):
         head, button = st.columns([3, 1], vertical_alignment="center")
-        head.markdown(f"**{messages.plain(job.title)}** · {messages.plain(job.dataset)}")
+        effort = f" · {job.facts['effort']}" if job.facts.get("effort") else ""
+        head.markdown(f"**{messages.plain(job.title)}** · {messages.plain(job.dataset)}{messages.plain(effort)}")
         if button.button(
             "Stop now" if job.cancelling else "Cancel",
             key=f"cancel-{job.id}",

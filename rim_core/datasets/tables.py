@@ -109,8 +109,10 @@ class Columns:
             )
         values: dict[str, object] = {}
         for key, value in mapping.items():
-            many = key.endswith("features")
-            values[key] = tuple(str(v) for v in value) if many else None if value is None else str(value)  # type: ignore[attr-defined]
+            if key.endswith("features"):
+                values[key] = _several(value, names)
+            else:
+                values[key] = None if value is None else str(value)
         return cls(**values)  # type: ignore[arg-type]
 
     @property
@@ -118,6 +120,15 @@ class Columns:
         """Every column of the file that is read, once."""
         single = (self.user_id, self.item_id, self.timestamp, self.value, self.event_type, self.title)
         return tuple(dict.fromkeys(c for c in (*single, *self.item_features, *self.user_features) if c is not None))
+
+
+def _several(value: object, names: Sequence[str]) -> tuple[str, ...]:
+    """Names of columns: some, one, or some in one word ("brand,price") as a command line has them."""
+    if value is None:
+        return ()
+    if isinstance(value, str):
+        return (value,) if value in names else tuple(v.strip() for v in value.split(",") if v.strip())
+    return tuple(str(v) for v in value)  # type: ignore[attr-defined]
 
 
 def _example(missing: Sequence[str], free: Sequence[str]) -> str:

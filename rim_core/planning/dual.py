@@ -489,7 +489,7 @@ class _Task:
 
     def _repairing(self, turn: int, missing: int | None) -> None:
         """Say how many places still have to be found (None: prices are sought once more) and what there is so far."""
-        to_go = "" if not missing else f"{missing:,} places to go"
+        to_go = "" if not missing else f"{missing:,} {'place' if missing == 1 else 'places'} to go"
         doing = "keeping every promise exactly" if missing is not None else "finding finer prices"
         said = ", ".join(s for s in (to_go, self.so_far) if s)
         self.callback(Progress(f"{doing}: {said}" if said else doing, 0.6 + 0.4 * turn / ROUNDS, 1.0))

@@ -203,6 +203,19 @@ def test_every_rule_says_what_it_removed_and_the_file_holds_what_is_left(plan: S
     assert not held_out(users, 0.2, 7).any()
     assert pd.Series(users.to_pylist()).value_counts().max() <= 2
     fine(app.run())
+    shown = next(d.value for d in app.dataframe if "written" in d.value)
+    pairs = services.workspace().scenario_pairs(plan.id, "test").set_index(["user_id", "item_id"])
+    left = (
+        pairs["score"]
+        .astype(float)
+        .groupby(level=[0, 1])
+        .max()
+        .loc[[(r["user_id"], r["item_id"].lstrip("'")) for r in rows]]
+    )
+    by_item = left.groupby(level=1).sum().reindex(shown["item_id"], fill_value=0.0)
+    np.testing.assert_allclose(shown["expected"].astype(float), by_item, rtol=1e-5)  # of what is left, as the sum above
+    below = int((shown["minimum"] > shown["written"]).sum())
+    assert int(metric(app, "Items below their promise").replace(",", "")) == below
     assert "20 % held out" in next(d.value for d in app.dataframe if "sha256" in d.value)["rules"].iloc[0]
     app.button(key="export-again-go").click().run()
     assert "The same bytes" in words(app)
@@ -234,6 +247,7 @@ def test_a_list_that_is_uploaded_is_chosen_at_once_whatever_separates_its_column
     (listed,) = services.suppression_lists()
     assert app.selectbox(key="rule-suppression").value == listed.id
     assert listed.users == 3  # the heading is no user
+    assert not any("no rules" in e.label for e in app.expander)
     for _ in range(2):
         assert "2 of 3 are users of this dataset; unknown: stranger" in words(app)
         table = [d.value for d in fine(app).dataframe if "rule" in d.value][-1]

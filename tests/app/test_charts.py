@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import re
+import tomllib
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from app.ui import audience_charts, charts, model_charts, plan_charts
+from app.ui import audience_charts, charts, messages, model_charts, plan_charts
+
+CONFIG = Path(__file__).resolve().parents[2] / ".streamlit" / "config.toml"
 
 
 def costs(values: list[float]) -> pd.DataFrame:
@@ -111,3 +117,18 @@ def test_a_name_is_written_as_it_is_and_not_read_as_html(chart: str) -> None:
     assert "&lt;b&gt;fat&lt;/b&gt; %&#123;x}" in drawn
     assert "<b>fat" not in drawn
     assert "fat&lt;/b&gt; %{x}" not in drawn
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance (WCAG 2, sRGB) of "#rrggbb"."""
+    channels = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    return float(linear @ [0.2126, 0.7152, 0.0722])
+
+
+def test_words_on_the_main_colour_can_be_read_in_both_themes() -> None:
+    themes = tomllib.loads(CONFIG.read_text())["theme"]
+    (words,) = re.findall(r"color: light-dark\((#\w+), (#\w+)\)", messages.STYLE.read_text())
+    for theme, word in zip(("light", "dark"), words, strict=True):
+        low, high = sorted((luminance(word), luminance(themes[theme]["primaryColor"])))
+        assert (high + 0.05) / (low + 0.05) >= 4.5, theme

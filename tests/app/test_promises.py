@@ -149,6 +149,20 @@ def test_a_way_out_leaves_places_free_and_says_what_the_largest_promise_would_ta
     assert services.promised_places(lower.request) <= 0.951 * size.states
 
 
+def test_minimums_are_lowered_by_no_more_than_the_button_says_and_it_says_why_so_much(model: str) -> None:
+    size = services.plan_size(model)
+    first = str(services.catalogue_of(model).index[0])
+    each = 1.8 * size.fitting_exposure(1)
+    request = PlanRequest(model, 1, each, promises=(Promise(first, minimum=0.6),))
+    lower = services.relaxations(request)[0]
+    (share,) = re.findall(r"Lower every minimum to (\d+) %", lower.label)
+    most, said = re.findall(r"(\d+) % (?:of every minimum takes|leaves)", lower.note)
+    assert said == share
+    assert int(share) < int(most) == 100 * size.states // services.promised_places(request)
+    for before, after in ((each, lower.request.min_exposure), (0.6, lower.request.promises[0].minimum)):
+        assert size.promised(after) >= np.floor(int(share) / 100 * size.promised(before))
+
+
 def test_no_two_minimums_are_offered_that_mean_the_same_user_states(model: str) -> None:
     size = services.plan_size(model)
     for capacity in range(1, size.items):

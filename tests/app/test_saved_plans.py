@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from streamlit.testing.v1 import AppTest
 
 from app import services
 from app.services.requests import PlanRequest
+from app.ui import messages
 from rim_core import walk
 from rim_core.planning import Constraints, DualPlanner
 from tests.app.plans import COMPARE, MODELS, PLAN, START, go, make, planned, tab, words
@@ -88,6 +90,20 @@ def test_a_link_to_a_plan_that_is_not_here_says_so(shop: Path, app: AppTest) -> 
     assert "not in this workspace" in words(app)
 
 
+def test_a_name_is_shown_as_it_was_typed_and_a_long_one_leaves_room_for_the_figures(
+    shop: Path, app: AppTest, model: str
+) -> None:
+    services.save_plan(make(PlanRequest(model, 3)), "Size:small :smile: :material/home:")
+    services.save_plan(make(PlanRequest(model, 3, 0.05)), "Every product reaches somebody " * 4)
+    go(app, COMPARE)
+    assert not app.exception
+    heads = [head for t in app.table for head in t.value.columns]
+    assert not any(re.search(r":[a-z]", head) for head in heads)
+    assert "Size:small :smile: :material/home:" in {head.replace("\u2060", "") for head in heads}
+    assert max(map(len, heads)) <= 45
+    assert messages.plain("at 12:30, http://x") == "at 12:30, http://x"
+
+
 def test_saved_plans_are_set_side_by_side_renamed_cloned_and_put_away(shop: Path, app: AppTest, model: str) -> None:
     calm = services.save_plan(make(PlanRequest(model, 3)), "Calm")
     bold = services.save_plan(make(PlanRequest(model, 3, 0.05)), "Bold")
@@ -155,9 +171,9 @@ def test_start_says_what_needs_attention_and_where(shop: Path, app: AppTest, mod
 
 
 def test_any_registered_model_is_offered_and_calibration_adds_up(shop: Path, app: AppTest, until: Callable) -> None:
-    from rim_core.jobs.naming import available
+    from rim_core.jobs.naming import available, model_config
 
-    assert set(available()) <= set(services.catalogue())
+    assert set(available()) <= {model_config(name)["model"] for name in services.catalogue()}
     assert "GRU×HawkesPoisson" in services.catalogue()
     go(app, MODELS)
     until(app, lambda page: any("were expected in the test window" in c.value for c in page.caption))

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,10 +26,12 @@ from app import services
 from app.services import owner
 from app.services.owner import trainings
 from rim_core.jobs.folder import LASTING, JobFolder
+from rim_core.jobs.naming import model_config
 from rim_core.storage import Workspace
 
 PAGES = ("views/data.py", "views/models.py", "views/plan.py", "views/audiences.py")
 START, COMPARE = "views/start.py", "views/compare.py"
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def go(app: AppTest, page: str) -> AppTest:
@@ -149,6 +152,29 @@ def test_values_with_decimal_commas_are_read_and_the_report_says_how(
     assert str(root) not in said
 
 
+def test_what_may_be_uploaded_is_said_alike_by_the_browser_and_the_how_to() -> None:
+    most = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text())["server"]["maxUploadSize"]
+    assert most < 512  # which the browser rounds to 1 GB
+    assert f"{most} MB" in (ROOT / "docs" / "howto" / "data.md").read_text()
+
+
+def test_further_columns_describe_items_and_users_for_groups_of_promises_and_hashed_addresses(
+    root: Path, app: AppTest, until: Callable, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    file = tmp_path_factory.mktemp("in") / "bons.csv"
+    rows = [f"c{i % 7},p{i % 5},2024-01-{1 + i % 28:02d},brand {i % 2},c{i % 7}@example.org" for i in range(90)]
+    file.write_text("\n".join(["customer,sku,time,brand,mail", *rows]))
+    add_file(app, file)
+    assert app.multiselect(key="add-item_features-bons").options == ["brand", "mail"]
+    app.multiselect(key="add-item_features-bons").set_value(["brand"])
+    app.multiselect(key="add-user_features-bons").set_value(["mail"])
+    app.button(key="add-go").click().run()
+    until(app, lambda _: bool(services.datasets()))
+    log = services.workspace().log("bons")
+    assert "brand" in log.items.columns
+    assert set(log.users["mail"]) == {f"c{i}@example.org" for i in range(7)}
+
+
 def test_a_file_without_a_usable_row_says_why_by_its_own_name_and_gives_the_rows(
     root: Path, app: AppTest, until: Callable, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -208,6 +234,23 @@ def test_training_runs_in_a_process_of_its_own_and_ends_in_the_comparison(
     app.run()
     table = next(d.value for d in app.dataframe if "item_precision" in d.value)
     assert "Random" in set(table["model"])
+
+
+def test_models_are_offered_as_they_are_called_in_comparisons_and_a_second_training_waits(
+    shop: Path, app: AppTest, until: Callable
+) -> None:
+    go(app, PAGES[1])
+    offered = app.multiselect(key="train-models").options
+    assert {"LightFM-BPR-Item", "RFM-GBDT"} <= set(offered)
+    assert all(model_config(name) for name in offered)
+    for said in ("has started", "waits for the training before it"):
+        app.multiselect(key="train-models").set_value(["RFM-GBDT"])
+        app.button[[b.label for b in app.button].index("Train")].click().run()
+        assert not app.exception
+        assert app.toast[0].value == f"Training of RFM-GBDT {said}."
+    assert "**RFM-GBDT** · shop v1 · Brief (2 epochs)" in words(app)
+    services.cancel(services.jobs()[0].id)
+    until(app, lambda _: not services.active_jobs())
 
 
 def test_the_loss_is_drawn_as_it_fell_once_a_training_is_done(shop: Path, app: AppTest, until: Callable) -> None:

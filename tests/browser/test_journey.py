@@ -451,7 +451,7 @@ def test_a_second_start_is_healthy_at_once_tells_what_happened_and_trains_nothin
     page.get_by_text("ended without closing").wait_for(state="detached")
 
 
-@pytest.mark.parametrize("width", [1024, 1440])
+@pytest.mark.parametrize("width", [800, 950, 1024, 1440])
 def test_no_page_is_wider_than_the_window(page: Page, server: Server, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 900})
     for path, title in VIEWS.items():

@@ -75,6 +75,15 @@ def test_a_file_becomes_events_with_values_types_titles_and_features(tmp_path: P
     assert log.report.defaults == {"value": 1}
 
 
+@pytest.mark.parametrize("named", ["shelf", "shelf, city", ["shelf"], None])
+def test_features_are_named_as_a_list_or_as_a_word_of_the_command_line(tmp_path: Path, named: object) -> None:
+    head, row = "user_id,item_id,timestamp,shelf,city\n", "a,x,2020-01-01,care,Ghent\n"
+    given = {"user_id": "user_id", "item_id": "item_id", "timestamp": "timestamp", "item_features": named}
+    log = read(tmp_path, head + row, columns=given)
+    wanted = {"shelf", "city"} if named == "shelf, city" else {"shelf"} if named else set()
+    assert set(log.items.columns) - {"title"} == wanted
+
+
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|", "::"])
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("mark", ["", "\ufeff"])
