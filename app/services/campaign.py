@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from app.services.audiences import audience_items, describe_rules
+from app.services.audiences import FORMATS, audience_items, describe_rules
 from app.services.data import Writing, cut, in_words
 from app.services.owner import change, tasks, workspace
 from app.tasks import Report
@@ -22,7 +22,7 @@ from rim_core.datasets import load_dataset
 from rim_core.datasets.log import EventLog
 from rim_core.errors import DataError, EmptyLogError
 from rim_core.evaluation import CampaignResult, arrivals, campaign_events, campaign_result, guess_roles
-from rim_core.storage import CampaignRecord, DatasetInfo, Scenario
+from rim_core.storage import CampaignRecord, DatasetInfo, ExportRecord, Scenario
 from rim_core.storage.files import sha256_of
 
 PLAIN = Writing()
@@ -89,14 +89,23 @@ class FileContents:
 
 
 def sent_audiences(scenario: Scenario) -> dict[str, tuple[str, AudienceRecipe]]:
-    """Audiences that can be measured, by key: what was exported with its recipe, then the whole plan."""
-    found: dict[str, tuple[str, AudienceRecipe]] = {}
+    """Audiences that can be measured, by key: what was exported with its recipe, then the whole plan.
+
+    Files of several layouts that hold the same deliveries are one audience, under the key of the latest.
+    """
+    sent: dict[AudienceRecipe, list[ExportRecord]] = {}
     for record in workspace().exports(scenario_id=scenario.id):
         if record.recipe is not None:
-            recipe = AudienceRecipe.from_dict(record.recipe)
-            what = "all items" if recipe.items is None else f"{len(recipe.items)} item(s)"
-            label = f"{record.created_at:%d %b %Y, %H:%M} · {what} · {describe_rules(recipe.rules)}"
-            found[record.id] = (label, recipe)
+            recipe = replace(AudienceRecipe.from_dict(record.recipe), format="csv", country_code=None)
+            sent.setdefault(recipe, []).append(record)
+    found: dict[str, tuple[str, AudienceRecipe]] = {}
+    for recipe, records in sent.items():
+        latest = max(records, key=lambda r: r.created_at)
+        number = 0 if recipe.items is None else len(recipe.items)
+        what = ("one item" if number == 1 else f"{number:,} items") if number else "all items"
+        layouts = ", ".join(dict.fromkeys(FORMATS.get(r.format, r.format) for r in records))
+        label = f"{latest.created_at:%d %b %Y, %H:%M} · {what} · {describe_rules(recipe.rules)} · {layouts}"
+        found[latest.id] = (label, recipe)
     found["plan"] = ("The whole plan, nobody held out", AudienceRecipe(scenario.id))
     return found
 

@@ -8,6 +8,7 @@ import io
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -426,6 +427,17 @@ def test_results_of_a_campaign_show_the_lift_and_are_kept(
     assert record.name in str(app.selectbox(key="campaign-kept").options)
     app.button(key="campaign-remove").click().run()
     assert "No campaign kept yet" in words(fine(app))
+
+
+def test_files_of_several_layouts_are_one_audience_that_was_sent(plan: Scenario, app: AppTest) -> None:
+    rules = services.AudienceRules(holdout=0.2, holdout_seed=5)
+    for layout in ("csv", "parquet", "meta", "csv"):
+        services.export_file(services.AudienceRecipe(plan.id, rules=rules, format=layout))
+    services.export_file(services.AudienceRecipe(plan.id, rules=replace(rules, holdout_seed=6)))
+    labels = [label for label, _ in services.sent_audiences(plan).values() if "20 % held out" in label]
+    assert len(labels) == 2
+    assert sum("Meta custom audience" in label and "Parquet" in label and "CSV" in label for label in labels) == 1
+    assert len(set(fine(go(app, CAMPAIGN)).selectbox(key=f"campaign-audience-{plan.id}").options)) >= 3
 
 
 def test_a_dry_run_on_history_says_that_nobody_was_held_out(plan: Scenario, app: AppTest, until: Callable) -> None:
