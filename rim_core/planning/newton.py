@@ -268,9 +268,8 @@ def newton_prices(
             if settled is not None:
                 return settled
             if may_reheat and epsilon < hottest:  # what a sample settles may leave all states far off
-                epsilon, levels = min(epsilon / COOLING, hottest), [(everything, 0.0)]
+                epsilon, levels, may_reheat = min(epsilon / COOLING, hottest), [(everything, 0.0)], False
                 continue
-            may_reheat = False
         near = NearPrices(prices, level, epsilon, everything.guess)
         if epsilon <= coldest or (at is everything and before - value <= gap * PART * value):
             return near

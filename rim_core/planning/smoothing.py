@@ -359,9 +359,9 @@ def _solve_states(row_ptr, item, value, boost, eps, room, user_price):  # type: 
             user_price[x] = max(lowest - REACH * eps, 0.0) if user_price[x] > 0.0 else 0.0
             continue
         places = float(room[x])
-        low, high, stride = -1.0, np.inf, REACH * eps  # −1: 0 itself has not been tried
+        low, high = 0.0, np.inf
         u = user_price[x]
-        for _ in range(100):
+        for _ in range(80):
             filled, slope = _filled(net, count, eps, u)
             surplus = filled - places
             if abs(surplus) <= 1e-7 * places:
@@ -372,13 +372,15 @@ def _solve_states(row_ptr, item, value, boost, eps, room, user_price):  # type: 
                 high = u
                 if u <= 0.0:
                     break
-            step = eps * surplus / slope if slope > 1e-12 else np.copysign(np.inf, surplus)
-            if abs(step) > stride:  # far from all that is contested: the slope there tells nothing
-                step = np.copysign(stride, surplus)
-                stride *= 2.0
-            following = max(u + step, 0.0)
+            if slope > 1e-12:
+                following = u + eps * surplus / slope
+            elif surplus > 0.0:
+                following = u + REACH * eps
+            else:
+                following = u - REACH * eps
             if following <= low or following >= high:
-                following = 0.5 * (low + high)
+                following = u + REACH * eps if high == np.inf else 0.5 * (low + high)
+            following = max(following, 0.0)
             if following == u:
                 break
             u = following
