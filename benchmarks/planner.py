@@ -179,6 +179,28 @@ def gaps(options: argparse.Namespace) -> list[Row]:
     return [_solved(name, *made, "gap ≤ 0.1 %, shortfall 0") for name, made in instances.items()]
 
 
+def tight(options: argparse.Namespace) -> list[Row]:
+    """Promises that take nearly every place, of all states or of a few."""
+    m, n = (500, 400) if options.quick else (3_000, 2_200)
+    scores, _ = synthetic(m, n, capacity=10, skew=2.0)
+    shop = SimulatedShop(users=(500 if options.quick else 5_000), items=(200 if options.quick else 2_200), seed=0)
+    truth = shop.truth(rim.split_by_user(shop.log(), seed=0).calibration)
+    narrow = range(100, 160)
+    minimum = np.where(np.isin(np.arange(n), narrow), 11, 0)
+    eligible = {str(item): list(range(20)) for item in narrow}
+    instances = {}
+    for of, given in (("", scores), (" of a simulated shop", truth)):
+        count = int(0.98 * 10 * len(given) / given.shape[1])
+        share = count * given.shape[1] / (10 * len(given))
+        instances[f"{100 * share:.0f} % of all places{of}"] = given, Constraints(capacity=10, min_exposure_count=count)
+    instances |= {
+        "660 of the 720 places of 20 states": (
+            scores, Constraints(capacity=36, min_exposure_count=minimum, eligible=eligible),
+        ),
+    }  # fmt: skip
+    return [_solved(name, *made, "gap ≤ 0.1 %, shortfall 0") for name, made in instances.items()]
+
+
 def _solved(what: str, scores: Scores, constraints: Constraints, bar: str) -> Row:
     plan, cpu, wall = timed(lambda: DualPlanner(constraints).fit(scores))
     c = plan.certificate
@@ -420,6 +442,7 @@ ROWS: dict[str, Callable[[argparse.Namespace], Iterable[Row]]] = {
     "reference": on_reference,
     "journey": journey,
     "gaps": gaps,
+    "tight": tight,
     "infeasible": infeasible,
     "preview": preview,
     "online": online,

@@ -50,6 +50,8 @@ WIDTH = 10.0
 CREEPING, STRIDE = 0.9, 8.0
 """Where a draw leaves more than this share of what was missed and prices went as far as it lets them, the next is so
 many times as wide: items that have to themselves what few states can take push out pairs far above the threshold."""
+AT_EDGE = 0.99
+"""Share of a draw's width from which a price went as far as it lets it: it may want to go further."""
 PART, STALLED = 2.5, 0.05
 """Parts of the gap that is aimed at: below them a further temperature, or drawing candidates anew at the same one, is
 not worth its passes."""
@@ -115,8 +117,8 @@ class Level:
     ) -> tuple[np.ndarray, float, float]:
         """Minimise the smoothed dual at one temperature: (prices, share of the promises still missed, F).
 
-        Candidates are drawn anew as long as promises are missed by more than ``tolerance`` and F moves by a part of
-        ``gap``. ``heed`` is asked all along and may raise.
+        Candidates are drawn anew as long as promises are missed by more than ``tolerance``, or prices stopped where
+        the draw ends, and F moves by a part of ``gap``. ``heed`` is asked all along and may raise.
         """
         width = np.inf if first else WIDTH * epsilon
         missed = value = np.inf
@@ -135,9 +137,10 @@ class Level:
             if first:
                 break
             prices = self._alone(dual, point)
-            if missed <= tolerance or abs(before - value) <= STALLED * gap * abs(value):
+            at_edge = bool(np.abs(prices - start).max() >= AT_EDGE * width)
+            if (missed <= tolerance and not at_edge) or abs(before - value) <= STALLED * gap * abs(value):
                 break
-            if missed > CREEPING * far_off and np.abs(prices - start).max() >= width:
+            if at_edge and missed > CREEPING * far_off:
                 width *= STRIDE  # all that is contested is further off
         return prices, missed, value
 

@@ -316,12 +316,12 @@ class SmoothedDual:
         longest = LONGEST * self.epsilon
         apart = np.zeros(n) if apart is None else apart
         low, high = np.clip(-reach - apart, -longest, 0.0), np.clip(reach - apart, 0.0, longest)
-        direction = np.concatenate(
-            [
-                common + np.clip(x[:n] - common, low, high),
-                np.clip(x[n:], -2 * longest / bounded.unit, 2 * longest / bounded.unit),
-            ]
-        )
+        own = np.clip(x[:n] - common, low, high)
+        behind = apart[free[:n] == 0.0]  # what stays where it is is left behind by a common move
+        if len(behind):
+            common = min(max(common, float(behind.max()) - reach), float(behind.min()) + reach)
+        of_rows = np.clip(x[n:], -2 * longest / bounded.unit, 2 * longest / bounded.unit)
+        direction = np.concatenate([common + own, of_rows])
         out: np.ndarray = direction * free
         return out
 
@@ -359,9 +359,9 @@ def _solve_states(row_ptr, item, value, boost, eps, room, user_price):  # type: 
             user_price[x] = max(lowest - REACH * eps, 0.0) if user_price[x] > 0.0 else 0.0
             continue
         places = float(room[x])
-        low, high = 0.0, np.inf
+        low, high, stride = -1.0, np.inf, REACH * eps  # −1: 0 itself has not been tried
         u = user_price[x]
-        for _ in range(80):
+        for _ in range(100):
             filled, slope = _filled(net, count, eps, u)
             surplus = filled - places
             if abs(surplus) <= 1e-7 * places:
@@ -372,15 +372,13 @@ def _solve_states(row_ptr, item, value, boost, eps, room, user_price):  # type: 
                 high = u
                 if u <= 0.0:
                     break
-            if slope > 1e-12:
-                following = u + eps * surplus / slope
-            elif surplus > 0.0:
-                following = u + REACH * eps
-            else:
-                following = u - REACH * eps
+            step = eps * surplus / slope if slope > 1e-12 else np.copysign(np.inf, surplus)
+            if abs(step) > stride:  # far from all that is contested: the slope there tells nothing
+                step = np.copysign(stride, surplus)
+                stride *= 2.0
+            following = max(u + step, 0.0)
             if following <= low or following >= high:
-                following = u + REACH * eps if high == np.inf else 0.5 * (low + high)
-            following = max(following, 0.0)
+                following = 0.5 * (low + high)
             if following == u:
                 break
             u = following
