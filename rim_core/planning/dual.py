@@ -314,8 +314,9 @@ class _Task:
 
     def _newton(self, bounded: Bounded, start: Start | None) -> NearPrices:
         near = newton_prices(
-            self.scores, self.contacts, bounded, start, seed=self.seed, callback=self.callback, gap=self.gap
-        )
+            self.scores, self.contacts, bounded, start,
+            eligible=self.unpromised.survey.eligible, seed=self.seed, callback=self.callback, gap=self.gap,
+        )  # fmt: skip
         self.guess = near.guess
         return near
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from rim_core.planning.passes import AT_ONCE, alone, draw
+from rim_core.planning.passes import AT_ONCE, alone, draw, survey
 from rim_core.planning.smoothing import Bounded, SmoothedDual
 from rim_core.progress import Progress, unheeded
 
@@ -42,6 +42,9 @@ TIGHT, TIGHT_SAMPLES = 0.1, ((16_000_000, 12.0, 0.1),)
 have too few of by chance is more than that, and its prices would be far from those of all states."""
 REHEATING, REHEATING_ENDS, UNSETTLED = 4.0, 100.0, 0.3
 """Factor and end (in typical prices) of going back to higher temperatures, and the missed share that calls for it."""
+WHOLE = 16_000_000
+"""Pairs up to which all states may be as hot as the first sample (all pairs are candidates then): where samples misled
+by far. Above, they are looked at one temperature warmer."""
 SETTLED, SETTLED_LAST, LAST, REDRAWS = 0.02, 0.005, 3e-3, 4
 """Missed share that is good enough at a temperature, and at those below LAST (in typical prices); how often candidates
 are drawn to get there."""
@@ -86,10 +89,20 @@ class Level:
 
     @classmethod
     def sample(
-        cls, scores: Scores, contacts: Contacts, bounded: Bounded, pairs: int, seed: int, deliveries: float = 0.0
+        cls,
+        scores: Scores,
+        contacts: Contacts,
+        bounded: Bounded,
+        pairs: int,
+        seed: int,
+        deliveries: float = 0.0,
+        eligible: np.ndarray | None = None,
     ) -> Level:
         """Some states at random (all states of some users where users have caps): ``pairs`` of them at least, and as
         many as a typical promise needs for its ``deliveries``.
+
+        With ``eligible``, the states each item may go to (n,), a promise is scaled by the share of those in the sample:
+        of few states it may hold many or none, and could not keep what all of them keep.
         """
         m, n = scores.shape
         size = max(256, pairs // n, int(np.ceil(m * deliveries / max(bounded.typical, deliveries, 1e-300))))
@@ -103,7 +116,10 @@ class Level:
             rows = np.flatnonzero(order <= order[rows].max())
         else:
             rows = np.sort(rng.permutation(m)[:size])
-        return cls(scores.take(rows), contacts.take(rows), bounded.scaled(len(rows) / m), rows)
+        some, share = scores.take(rows), None
+        if eligible is not None and eligible.min() < m:
+            share = survey(some).eligible / np.maximum(eligible, 1)
+        return cls(some, contacts.take(rows), bounded.scaled(len(rows) / m, share), rows)
 
     def settle(
         self,
@@ -113,12 +129,14 @@ class Level:
         gap: float,
         *,
         first: bool = False,
+        patient: bool = True,
         heed: Heed = unheeded,
     ) -> tuple[np.ndarray, float, float]:
         """Minimise the smoothed dual at one temperature: (prices, share of the promises still missed, F).
 
         Candidates are drawn anew as long as promises are missed by more than ``tolerance``, or prices stopped where
-        the draw ends, and F moves by a part of ``gap``. ``heed`` is asked all along and may raise.
+        the draw ends, and F moves by a part of ``gap``. Without ``patient`` it ends where a draw left nearly all that
+        was missed. ``heed`` is asked all along and may raise.
         """
         width = np.inf if first else WIDTH * epsilon
         missed = value = np.inf
@@ -140,7 +158,10 @@ class Level:
             at_edge = bool(np.abs(prices - start).max() >= AT_EDGE * width)
             if (missed <= tolerance and not at_edge) or abs(before - value) <= STALLED * gap * abs(value):
                 break
-            if at_edge and missed > CREEPING * far_off:
+            creeping = missed > CREEPING * far_off
+            if creeping and not patient and missed > SETTLED:
+                break
+            if creeping and at_edge:
                 width *= STRIDE  # all that is contested is further off
         return prices, missed, value
 
@@ -225,15 +246,19 @@ def newton_prices(
     bounded: Bounded,
     start: Start | None,
     *,
+    eligible: np.ndarray,
     seed: int,
     callback: Callback,
     gap: float,
     coldest: float = COLDEST,
 ) -> NearPrices:
-    """Prices near their optimum; it is cooled until a further step gains less than a part of ``gap``."""
+    """Prices near their optimum; it is cooled until a further step gains less than a part of ``gap``.
+
+    ``eligible`` (n,) are the states that each item may go to.
+    """
     everything = Level(scores, contacts, bounded)
     samples = [
-        (Level.sample(scores, contacts, bounded, pairs, seed, deliveries), until)
+        (Level.sample(scores, contacts, bounded, pairs, seed, deliveries, eligible), until)
         for pairs, deliveries, until in (TIGHT_SAMPLES if leaves_little(contacts, bounded) else SAMPLES)
     ]
     levels = [
@@ -255,7 +280,10 @@ def newton_prices(
         at = next(one for one, until in levels if epsilon > until * level)
         first = epsilon == hottest
         tolerance = SETTLED if epsilon > LAST * level else SETTLED_LAST
-        prices, missed, value = at.settle(prices, epsilon, tolerance, gap, first=first and far, heed=heed)
+        patient = first or at is not everything or not may_reheat
+        prices, missed, value = at.settle(
+            prices, epsilon, tolerance, gap, first=first and far, patient=patient, heed=heed
+        )
         if value < 0.0:  # no assignment is worth so little: these states cannot keep the promises
             if at is everything:
                 return NearPrices(prices, level, epsilon, everything.guess)
@@ -271,7 +299,9 @@ def newton_prices(
             if settled is not None:
                 return settled
             if may_reheat and epsilon < hottest:  # what a sample settles may leave all states far off
-                epsilon, levels, may_reheat = min(epsilon / COOLING, hottest), [(everything, 0.0)], False
+                whole = scores.shape[0] * scores.shape[1] <= WHOLE
+                epsilon = hottest if whole else min(epsilon / COOLING, hottest)
+                levels, may_reheat = [(everything, 0.0)], False
                 continue
         near = NearPrices(prices, level, epsilon, everything.guess)
         if epsilon <= coldest or (at is everything and before - value <= gap * PART * value):

@@ -19,7 +19,7 @@ the scores.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -85,9 +85,13 @@ class Bounded:
         limits = np.concatenate([self.lower[:n][self.lower[:n] > 0], self.upper[:n][np.isfinite(self.upper[:n])]])
         return float(np.median(limits)) if len(limits) else np.inf
 
-    def scaled(self, share: float) -> Bounded:
-        """The same for a share of the states."""
-        return Bounded(self.lower * share, self.upper * share, self.weights, self.unit, self.least)
+    def scaled(self, share: float, of_items: np.ndarray | None = None) -> Bounded:
+        """The same for a share of the states; ``of_items`` (n,): share of each item's eligible states among them."""
+        shares = np.full(len(self.lower), share)
+        if of_items is not None:
+            shares[: self.items] = of_items
+        upper = np.where(np.isfinite(self.upper), self.upper, 0.0) * shares
+        return replace(self, lower=self.lower * shares, upper=np.where(np.isfinite(self.upper), upper, np.inf))
 
     def boost(self, prices: np.ndarray) -> np.ndarray:
         """e = b + Wᵀg, (n,)."""

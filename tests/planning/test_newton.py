@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from rim_core.planning import Constraints, DualPlanner
+from rim_core.planning.newton import Level
+from rim_core.planning.passes import survey
+from rim_core.planning.problem import resolve
+from rim_core.planning.smoothing import Bounded
 from rim_core.scores import Scores
 
 
@@ -20,3 +25,21 @@ def test_items_that_share_few_states_push_out_everything_else() -> None:
     assert plan.certificate.feasible
     assert plan.certificate.gap is not None
     assert plan.certificate.gap < 1e-4
+
+
+def test_a_sample_promises_an_item_its_share_of_the_states_it_may_go_to() -> None:
+    """Items for a few states: scaled like the sample, they would ask for more (or less) than its states can take."""
+    m, n = 2_000, 40
+    rng = np.random.default_rng(0)
+    eligible = {str(y): list(range(20)) for y in range(5)}
+    constraints = Constraints(capacity=5, min_exposure_count=np.where(np.arange(n) < 5, 15, 40), eligible=eligible)
+    problem = resolve(Scores.from_dense(rng.random((m, n)).astype(np.float32)), constraints)
+    bounded = Bounded.of(problem.lower, problem.upper, problem.weights)
+    everywhere = survey(problem.scores).eligible
+    assert everywhere[:6].tolist() == [20] * 5 + [m]
+    for seed in range(5):
+        level = Level.sample(problem.scores, problem.contacts, bounded, 256 * n, seed, eligible=everywhere)
+        assert level.rows is not None
+        there = int((level.rows < 20).sum())
+        assert level.bounded.lower[:5] == pytest.approx(15 * there / 20)
+        assert level.bounded.lower[5:] == pytest.approx(40 * len(level.rows) / m)
