@@ -40,19 +40,13 @@ def _minimums(result: services.PlanResult, dear: pd.DataFrame) -> None:
         thousand=1000 * dear["cost"],
         boosted=(dear["planned_delivered"] - dear["free"]).clip(lower=0),
     )
-    columns = {
-        "title": Column("Item"),
-        "item_id": Column("Id"),
+    costs = {
         "thousand": Column("A thousand more cost", "decimal", f"In {unit}, at the price of the next one"),
         "cost": Column("Cost of one more", "decimal", f"{unit.capitalize()} given up per delivery"),
-        "free": Column("By itself", "count", "User-states it would reach without promises"),
-        "boosted": Column("Boosted by", "count", "User-states it gets beyond those"),
-        "planned_delivered": Column("Planned", "count", "User-states in the calibration windows"),
-        "planned_minimum": Column("At least", "count", "Promised user-states"),
     }
-    if dear["free"].isna().all():
-        del columns["free"], columns["boosted"]
-    tables.paged(dear, columns, "prices-table", search=("title", "item_id"))
+    more = {"boosted": Column("Boosted by", "count", "User-states it gets beyond those")}
+    limit = {"planned_minimum": Column("At least", "count", "Promised user-states")}
+    _priced(dear, costs, more, limit, "prices-table")
 
 
 def _maximums(result: services.PlanResult, held: pd.DataFrame) -> None:
@@ -63,18 +57,26 @@ def _maximums(result: services.PlanResult, held: pd.DataFrame) -> None:
         f"{messages.plain(most['title'])}, which is held back most."
     )
     held = held.assign(kept_back=(held["free"] - held["planned_delivered"]).clip(lower=0))
+    gain = {"held_back": Column("One more would bring", "decimal", f"In {result.unit}, if its maximum were one higher")}
+    more = {"kept_back": Column("Held back by", "count", "User-states that it would reach and does not")}
+    limit = {"planned_maximum": Column("At most", "count", "Promised user-states")}
+    _priced(held, gain, more, limit, "maximums-table")
+
+
+def _priced(
+    items: pd.DataFrame, price: dict[str, Column], moved: dict[str, Column], limit: dict[str, Column], key: str
+) -> None:
+    """Items with a price; what it moved (``moved``) where it is known what each would reach without promises."""
+    free = {"free": Column("By itself", "count", "User-states it would reach without promises"), **moved}
     columns = {
         "title": Column("Item"),
         "item_id": Column("Id"),
-        "held_back": Column("One more would bring", "decimal", f"In {result.unit}, if its maximum were one higher"),
-        "free": Column("By itself", "count", "User-states it would reach without promises"),
-        "kept_back": Column("Held back by", "count", "User-states that it would reach and does not"),
+        **price,
+        **(free if items["free"].notna().any() else {}),
         "planned_delivered": Column("Planned", "count", "User-states in the calibration windows"),
-        "planned_maximum": Column("At most", "count", "Promised user-states"),
+        **limit,
     }
-    if held["free"].isna().all():
-        del columns["free"], columns["kept_back"]
-    tables.paged(held, columns, "maximums-table", search=("title", "item_id"))
+    tables.paged(items, columns, key, search=("title", "item_id"))
 
 
 def _dearest(dear: pd.DataFrame) -> str:

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -128,24 +128,24 @@ def test_a_table_is_added_by_path_with_its_columns_guessed_and_its_rejects_count
     assert "1 rejected: unreadable time" in reasons
 
 
-def add_file(app: AppTest, file: Path) -> None:
-    """Upload a file on the form that adds a dataset."""
+def upload(app: AppTest, heading: str, rows: Iterable[str]) -> None:
+    """Upload a table as bons.csv on the form that adds a dataset."""
     go(app, PAGES[0])
     app.selectbox(key="add-source").set_value("file").run()
-    app.file_uploader(key="add-upload").set_value((file.name, file.read_bytes(), "text/csv")).run()
+    app.file_uploader(key="add-upload").set_value(("bons.csv", "\n".join([heading, *rows]).encode(), "text/csv")).run()
 
 
-def test_values_with_decimal_commas_are_read_and_the_report_says_how(
-    root: Path, app: AppTest, until: Callable, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    file = tmp_path_factory.mktemp("in") / "bons.csv"
-    rows = [f"c{i % 7};p{i % 5};2024-01-{1 + i % 28:02d};{i},50" for i in range(90)]
-    file.write_text("\n".join(["customer;sku;time;price", *rows]))
-    add_file(app, file)
+def added(app: AppTest, until: Callable) -> services.DatasetInfo:
+    """The dataset of the form, once it is there."""
     app.button(key="add-go").click().run()
     until(app, lambda _: bool(services.datasets()))
-    info = services.datasets()[0]
-    assert info.events == 90
+    return services.datasets()[0]
+
+
+def test_values_with_decimal_commas_are_read_and_the_report_says_how(root: Path, app: AppTest, until: Callable) -> None:
+    rows = [f"c{i % 7};p{i % 5};2024-01-{1 + i % 28:02d};{i},50" for i in range(90)]
+    upload(app, "customer;sku;time;price", rows)
+    assert added(app, until).events == 90
     app.run()
     (said,) = [t.value for t in app.text]
     assert "Values are written with a decimal comma: " in said
@@ -159,29 +159,23 @@ def test_what_may_be_uploaded_is_said_alike_by_the_browser_and_the_how_to() -> N
 
 
 def test_further_columns_describe_items_and_users_for_groups_of_promises_and_hashed_addresses(
-    root: Path, app: AppTest, until: Callable, tmp_path_factory: pytest.TempPathFactory
+    root: Path, app: AppTest, until: Callable
 ) -> None:
-    file = tmp_path_factory.mktemp("in") / "bons.csv"
     rows = [f"c{i % 7},p{i % 5},2024-01-{1 + i % 28:02d},brand {i % 2},c{i % 7}@example.org" for i in range(90)]
-    file.write_text("\n".join(["customer,sku,time,brand,mail", *rows]))
-    add_file(app, file)
+    upload(app, "customer,sku,time,brand,mail", rows)
     assert app.multiselect(key="add-item_features-bons").options == ["brand", "mail"]
     app.multiselect(key="add-item_features-bons").set_value(["brand"])
     app.multiselect(key="add-user_features-bons").set_value(["mail"])
-    app.button(key="add-go").click().run()
-    until(app, lambda _: bool(services.datasets()))
-    log = services.workspace().log("bons")
+    log = services.workspace().log(added(app, until).name)
     assert "brand" in log.items.columns
     assert set(log.users["mail"]) == {f"c{i}@example.org" for i in range(7)}
 
 
 def test_a_file_without_a_usable_row_says_why_by_its_own_name_and_gives_the_rows(
-    root: Path, app: AppTest, until: Callable, tmp_path_factory: pytest.TempPathFactory
+    root: Path, app: AppTest, until: Callable
 ) -> None:
-    file = tmp_path_factory.mktemp("in") / "bons.csv"
     rows = [f'c{i % 7},p{i % 5},2024-01-{1 + i % 28:02d},"{1 + i},250"' for i in range(90)]
-    file.write_text("\n".join(["customer,sku,time,price", *rows]))
-    add_file(app, file)
+    upload(app, "customer,sku,time,price", rows)
     app.button(key="add-go").click().run()
     until(app, lambda a: a.error)
     said = app.error[0].value.replace("\\", "")
@@ -192,9 +186,7 @@ def test_a_file_without_a_usable_row_says_why_by_its_own_name_and_gives_the_rows
     (rejects,) = (root / "data" / "rejects").iterdir()
     assert str(root) not in rejects.read_text()
     app.selectbox(key="add-decimal").set_value(",").run()
-    app.button(key="add-go").click().run()
-    until(app, lambda _: bool(services.datasets()))
-    assert services.datasets()[0].events == 90
+    assert added(app, until).events == 90
 
 
 def test_a_file_that_is_not_there_is_said_plainly_and_changes_nothing(root: Path, app: AppTest) -> None:
