@@ -26,6 +26,7 @@ from app.services.audiences import (
 )
 from app.services.campaign import (
     CampaignRequest,
+    FileContents,
     ResultFile,
     campaigns,
     contents,
@@ -33,6 +34,7 @@ from app.services.campaign import (
     item_titles,
     keep_campaign,
     kept_result,
+    rejected_rows,
     request_results,
     sent_audiences,
     template,
@@ -186,6 +188,7 @@ __all__ = [
     "CampaignRequest",
     "CampaignResult",
     "DatasetInfo",
+    "FileContents",
     "Hindsight",
     "ImportRequest",
     "ItemRule",
@@ -290,6 +293,7 @@ __all__ = [
     "proposed",
     "recovered",
     "recovery_read",
+    "rejected_rows",
     "relaxations",
     "remove_dataset",
     "rename",

@@ -19,6 +19,7 @@ class Reason(StrEnum):
     FUTURE = "time in the future"
     BAD_VALUE = "unreadable value"
     NEGATIVE = "negative value"
+    ANSWER = "neither yes nor no"
     ENCODING = "not in the stated encoding"
     COLUMNS = "wrong number of columns"
     LENGTH = "line too long"
@@ -42,6 +43,7 @@ _ADVICE = {
     Reason.FUTURE: "Check the unit and the time zone of the times.",
     Reason.BAD_VALUE: "Values must be numbers that are written alike, such as 1234.5 or, with decimal=',', 1.234,5.",
     Reason.NEGATIVE: "Returns and corrections are no interactions; leave the value column out to keep these rows.",
+    Reason.ANSWER: "Write yes or no, true or false, 1 or 0, or how often it happened; nothing and - count as no.",
     Reason.ENCODING: "State the encoding of the file, for example encoding='latin-1'.",
     Reason.COLUMNS: "These lines have more or fewer cells than the others; quote cells that hold the delimiter.",
     Reason.LENGTH: "A line may hold 2 MB; look for a quote that is never closed.",

@@ -150,4 +150,70 @@ def test_the_template_is_a_file_that_can_be_imported(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_bytes(services.template())
     held = services.contents(str(path))
-    assert (held.exposures, held.outcomes, held.rejected) == (["exposure"], ["outcome"], 0)
+    assert (held.exposures, held.outcomes, len(held.rejects)) == (["exposure"], ["outcome"], 0)
+
+
+@pytest.mark.parametrize(
+    ("yes", "no"), [("yes", "no"), ("true", "false"), ("1", "0"), ("y", "n"), ("bought", "-"), ("x", "")]
+)
+def test_an_outcome_of_yes_or_no_is_read_shown_and_measured_and_what_is_neither_is_listed(
+    plan: Scenario, app: AppTest, until: Callable, tmp_path_factory: pytest.TempPathFactory, yes: str, no: str
+) -> None:
+    pairs = services.workspace().scenario_pairs(plan.id, "test")
+    rows = [
+        f"{p.user_id},{p.item_id},2024-05-01 10:00:00,{'perhaps' if i == 4 else yes if i % 3 == 0 else no}"
+        for i, p in enumerate(pairs.itertuples())
+    ]
+    path = tmp_path_factory.mktemp("in") / "results.csv"
+    path.write_text("\n".join(["user_id,item_id,timestamp,reaction", *rows]))
+    fine(go(app, CAMPAIGN))
+    app.text_input(key="campaign-path").set_value(str(path)).run()
+    assert app.selectbox(key=f"campaign-outcome-{path}").value == "reaction"
+    until(app, lambda page: any(m.label == "Happened" for m in page.metric))
+    fine(app)
+    yeses = len([i for i in range(len(rows)) if i % 3 == 0])
+    words_read = next(d.value for d in app.dataframe if "word" in d.value).set_index("word")
+    assert words_read["read"].to_dict() == {yes: "yes", no or "(nothing)": "no", "perhaps": "rejected"}
+    assert words_read["rows"].to_dict() == {yes: yeses, no or "(nothing)": len(rows) - yeses - 1, "perhaps": 1}
+    rejects = next(d.value for d in app.dataframe if "reason" in d.value)
+    assert rejects[["line", "reason"]].to_numpy().tolist() == [[6, "neither yes nor no"]]
+    assert "perhaps" in rejects["text"].iloc[0]
+    assert metric(app, "Delivered") == f"{len(rows) - 1:,}"
+    assert metric(app, "Happened") == f"{yeses:,}"
+    assert "Every row is an exposure" in words(app)
+
+
+def test_a_control_group_is_told_apart_by_its_event_type_and_its_answers_count(
+    plan: Scenario, app: AppTest, until: Callable, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    rules = services.AudienceRules(holdout=0.3, holdout_seed=1)
+    services.export_file(services.AudienceRecipe(plan.id, "test", None, rules))
+    pairs = services.workspace().scenario_pairs(plan.id, "test")
+    out = held_out(pa.array(pairs["user_id"], pa.string()), 0.3, 1)
+    pairs = pairs.assign(
+        group=np.where(out, "control", "treated"), bought=np.where(np.arange(len(pairs)) % 4, "no", "yes")
+    )
+    path = tmp_path_factory.mktemp("in") / "results.csv"
+    pairs[["user_id", "item_id", "group", "bought"]].assign(time="2024-05-01").to_csv(path, index=False)
+    fine(go(app, CAMPAIGN))
+    app.text_input(key="campaign-path").set_value(str(path)).run()
+    app.selectbox(key=f"campaign-event_type-{path}").set_value("group").run()
+    assert app.multiselect(key=f"shown-{path}").value == ["treated"]
+    until(app, lambda page: any(m.label == "Lift" for m in page.metric))
+    assert "held-out users were shown" not in words(fine(app))
+    assert metric(app, "Delivered") == f"{int((~out).sum()):,}"
+    table = next(d.value for d in app.dataframe if "outcomes" in d.value and "group" in d.value)
+    assert table["outcomes"].sum() == (pairs["bought"] == "yes").sum()
+
+
+def test_a_file_of_which_no_row_can_be_used_lists_them_all(
+    plan: Scenario, app: AppTest, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.mktemp("in") / "results.csv"
+    path.write_text("user_id,item_id,timestamp,bought\na,b,2024-05-01,later\na,c,2024-05-01,soon\n")
+    fine(go(app, CAMPAIGN))
+    app.text_input(key="campaign-path").set_value(str(path)).run()
+    app.selectbox(key=f"campaign-outcome-{path}").set_value("bought").run()
+    assert "2 rejected: neither yes nor no" in app.error[0].value.replace("\\", "")
+    rejects = next(d.value for d in app.dataframe if "reason" in d.value)
+    assert rejects["line"].tolist() == [2, 3]
