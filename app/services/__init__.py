@@ -19,6 +19,7 @@ from app.services.audiences import (
     made_again,
     request_audience,
     request_curve,
+    request_laid_out,
     request_why,
     suppressed_users,
     suppression_lists,
@@ -162,7 +163,7 @@ from app.services.training import (
     trained_splits,
 )
 from app.tasks import Task
-from rim_core.audiences import AudienceRecipe, AudienceRules, Reasons
+from rim_core.audiences import AudienceRecipe, AudienceRules, LaidOut, Reasons
 from rim_core.datasets.guessing import Preview
 from rim_core.errors import EmptyLogError as NothingUsable
 from rim_core.errors import RimError as Problem
@@ -193,6 +194,7 @@ __all__ = [
     "ImportRequest",
     "ItemRule",
     "Job",
+    "LaidOut",
     "LeftOut",
     "Lift",
     "ListedUsers",
@@ -302,6 +304,7 @@ __all__ = [
     "request_delivery",
     "request_frontier",
     "request_hindsight",
+    "request_laid_out",
     "request_load",
     "request_of",
     "request_plan",

@@ -21,11 +21,13 @@ from rim_core.audiences import (
     Audience,
     AudienceRecipe,
     AudienceRules,
+    LaidOut,
     Reasons,
     audience_of,
     contact_columns,
     explain,
     id_columns,
+    laid_out,
     read_ids,
     reproduces,
     response_curve,
@@ -248,6 +250,25 @@ def contacts_known(scenario: Scenario) -> tuple[str, ...]:
         return ()
     found = contact_columns(info.user_columns)
     return tuple(word for word, name in (("e-mail", found.email), ("phone", found.phone)) if name is not None)
+
+
+def request_laid_out(recipe: AudienceRecipe, wish: str) -> str:
+    """Ask what a campaign tool's file of a recipe will hold; the key of the task, whose result is the engine's LaidOut.
+
+    Raises
+    ------
+    DataError
+        Of the task: the country code is none.
+    """
+    opened = workspace()
+    updated = opened.scenario(recipe.scenario_id).updated_at.isoformat()
+    key = f"laid out {updated} {json.dumps(recipe.to_dict(), sort_keys=True)}"
+
+    def work(report: Report) -> LaidOut:
+        report("counting the users of the file", 0.1)
+        return laid_out(opened, recipe)
+
+    return tasks.request(key, work, wish).key
 
 
 # -- how large, and why ----------------------------------------------------------------------------------------------

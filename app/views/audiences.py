@@ -109,7 +109,7 @@ def _for_items(scenario: services.Scenario, part: str, items: pd.DataFrame, rule
             columns = {"title": COLUMNS["title"], **columns}
         tables.paged(made.pairs, columns, "audience-item", search=("user_id",))
         what = "this audience" if len(chosen) == 1 else f"these {len(chosen)} audiences"
-        _download(recipe, scenario, f"Download {what} ({messages.count(len(made.pairs), 'deliveries')})", "items")
+        _download(recipe, scenario, made, f"Download {what}", "items")
     with larger, messages.guard(services.Problem, "draw the curve"):
         size(scenario, part, chosen, labels)
     with reasons, messages.guard(services.Problem, "take the decision apart"):
@@ -180,7 +180,7 @@ def _whole(scenario: services.Scenario, part: str, items: pd.DataFrame, rules: s
         "expected": Column("Expected interactions", "decimal", "In the horizon, of the deliveries after the rules"),
     }
     tables.paged(items, columns, "audience-items", search=("title", "item_id"))
-    _download(recipe, scenario, f"Download the whole plan ({messages.count(len(made.pairs), 'deliveries')})", "all")
+    _download(recipe, scenario, made, "Download the whole plan", "all")
 
 
 def _after_rules(items: pd.DataFrame, made: services.MadeAudience) -> pd.DataFrame:
@@ -194,8 +194,10 @@ def _after_rules(items: pd.DataFrame, made: services.MadeAudience) -> pd.DataFra
     return items.drop(columns="expected", errors="ignore").join(by_item, on="item_id").fillna(nobody)
 
 
-def _download(recipe: services.AudienceRecipe, scenario: services.Scenario, label: str, key: str) -> None:
-    """The file is made when it is asked for, and written down."""
+def _download(
+    recipe: services.AudienceRecipe, scenario: services.Scenario, made: services.MadeAudience, label: str, key: str
+) -> None:
+    """The file is made when it is asked for, and written down; the button says what it will hold."""
     form = st.segmented_control(
         "Layout",
         list(services.FORMATS),
@@ -215,9 +217,17 @@ def _download(recipe: services.AudienceRecipe, scenario: services.Scenario, labe
             )  # fmt: skip
             country = typed.strip() or None
     asked = services.AudienceRecipe(recipe.scenario_id, recipe.part, recipe.items, recipe.rules, form or "csv", country)
+    holds = f"{messages.count(len(made.pairs), 'rows')}, {messages.count(made.users, 'users')}"
+    if form in ("google", "meta"):
+        wish = waiting.wish(f"file {key}")
+        laid: services.LaidOut | None = waiting.result(services.request_laid_out(asked, wish), "count the users")
+        if laid is None:
+            return
+        _left_out(laid)
+        holds = f"{messages.count(len(laid.table), 'users')}, one a row"
     with messages.guard(services.Problem, "make the file"):
         st.download_button(
-            label,
+            f"{label} ({holds})",
             lambda: services.export_file(asked),
             file_name=services.export_name(asked),
             mime="application/vnd.apache.parquet" if form == "parquet" else "text/csv",
@@ -237,8 +247,25 @@ def _layout_note(contacts: tuple[str, ...]) -> str:
             "Add the events with them (Data → Add a dataset, “Known of users”) to send hashes of them."
         )
     return (
-        f"One row a user, named by SHA-256 of {' and '.join(contacts)}, normalised as the tool asks. "
-        "Users without one that can be used are left out."
+        f"One row a user, however many deliveries, named by SHA-256 of {' and '.join(contacts)}, normalised as the "
+        "tool asks."
+    )
+
+
+def _left_out(laid: services.LaidOut) -> None:
+    """How many users are not in a tool's file, and why."""
+    if not laid.left_out:
+        return
+    everybody = messages.count(len(laid.table) + laid.left_out, "users")
+    reasons = []
+    if laid.without:
+        reasons.append(f"{messages.count(laid.without)} without any e-mail or phone")
+    if laid.unusable:
+        broken = "no address, or a number that names no country"
+        reasons.append(f"{messages.count(laid.unusable)} with one that cannot be used ({broken})")
+    st.warning(
+        f"{messages.count(laid.left_out)} of {everybody} are left out of this file: {', '.join(reasons)}.",
+        icon=":material/person_off:",
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import json
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -276,6 +277,36 @@ def test_layouts_without_contacts_name_users_by_id(plan: Scenario, app: AppTest)
     assert kept["format"].tolist() == ["Parquet", "Google Customer Match"]
     assert kept["sha256"].iloc[0] == hashlib.sha256(parquet).hexdigest()
     assert services.export_name(recipe) == "Spring_all-items_delivered_google.csv"
+
+
+def test_buttons_say_the_rows_and_users_of_the_file_and_who_is_left_out_why(
+    plan: Scenario, app: AppTest, until: Callable
+) -> None:
+    pairs = services.workspace().scenario_pairs(plan.id, "test")
+    users = pairs["user_id"].drop_duplicates().tolist()
+    assert len(users) < len(pairs)
+    known = {user: f"+49 151 {1234500 + i}" for i, user in enumerate(users)}
+    known |= dict.fromkeys(users[:5], "") | dict.fromkeys(users[5:8], "030 1234567")
+    with services.workspace().transaction() as cursor:
+        cursor.execute("""UPDATE datasets SET user_columns = '{"Telefon": "string"}'""")
+        for user, phone in known.items():
+            cursor.execute("UPDATE users SET features = ? WHERE user_id = ?", [json.dumps({"Telefon": phone}), user])
+    fine(go(app, AUDIENCES))
+    labels = lambda: [b.label for b in app.get("download_button")]  # noqa: E731
+    assert f"Download the whole plan ({len(pairs):,} rows, {len(users)} users)" in labels()
+    app.segmented_control(key="layout-all").set_value("google").run()
+    fine(app)
+    assert "named by SHA-256 of phone" in words(app)
+    assert f"Download the whole plan ({len(users) - 8} users, one a row)" in labels()
+    assert f"8 of {len(users)} users are left out of this file: 5 without any e-mail or phone, 3 with" in words(app)
+    app.text_input(key="country-all").set_value("49").run()
+    fine(app)
+    assert f"5 of {len(users)} users are left out of this file: 5 without any e-mail or phone." in words(app)
+    content = services.export_file(services.AudienceRecipe(plan.id, format="google", country_code="49"))
+    assert f"Download the whole plan ({len(content.decode().splitlines()) - 1} users, one a row)" in labels()
+    app.text_input(key="country-all").set_value("four").run()
+    until(app, lambda page: page.error)
+    assert "no country code" in app.error[0].value
 
 
 def test_a_browser_gets_a_page_of_an_audience_and_never_all_of_it(plan: Scenario, app: AppTest) -> None:
