@@ -232,6 +232,17 @@ def test_rules_that_leave_nobody_say_so(plan: Scenario, app: AppTest) -> None:
     assert "Nobody gets this item" in words(app)
 
 
+def test_an_empty_field_is_no_limit_of_an_audience(plan: Scenario, app: AppTest) -> None:
+    fine(go(app, AUDIENCES))
+    everything = metric(app, "Deliveries in all")
+    limits = [app.number_input(key=f"rule-{name}") for name in ("cap", "most", "least")]
+    assert [(n.value, n.placeholder, n.min) for n in limits] == [(None, "no limit", 1)] * 3
+    app.number_input(key="rule-cap").set_value(1).run()
+    assert metric(fine(app), "Deliveries in all") != everything
+    app.number_input(key="rule-cap").set_value(None).run()
+    assert metric(fine(app), "Deliveries in all") == everything
+
+
 def test_why_a_user_is_there_adds_up(plan: Scenario, app: AppTest, until: Callable) -> None:
     fine(go(app, AUDIENCES))
     until(app, lambda page: any(m.label == "Price of the item" for m in page.metric))
