@@ -11,6 +11,18 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import streamlit as st
 
+STEPS = """<script>
+if (!window.rimSteps) {
+  window.rimSteps = true;
+  const push = history.pushState.bind(history);
+  history.pushState = (state, title, url) =>
+    new URL(url, location.href).pathname === location.pathname
+      ? history.replaceState(state, title, url)
+      : push(state, title, url);
+}
+</script>"""
+"""What is written into the address of a page takes the place of what was there: one press of Back leaves the page.
+Streamlit makes a step of the browser's history of every word that the server writes, so of every move of a slider."""
 MISSED = "address-missed"
 LISTED = 5
 """Things that are here named beside one that is not."""
@@ -24,6 +36,11 @@ def entered(page: str) -> None:
         st.session_state["address-page"] = page
         st.session_state["address-known"] = set()
         st.session_state.pop(MISSED, None)
+
+
+def steps() -> None:
+    """Pages are the steps of the browser's history, not what was set on them."""
+    st.html(STEPS, unsafe_allow_javascript=True)
 
 
 def not_here(what: str, wanted: Sequence[str], here: Sequence[str]) -> None:

@@ -85,6 +85,26 @@ def planned(page: Page) -> None:
     settled(page)
 
 
+def test_one_press_of_back_leaves_the_plan_however_often_a_slider_was_moved(page: Page, server: Server) -> None:
+    go(page, server, "", "Start")
+    follow(page, "Plan")
+    planned(page)
+    for _ in range(3):
+        before = page.evaluate("location.href")
+        drag(page.get_by_role("slider").first, -1)
+        page.wait_for_function("before => location.href != before", arg=before)
+        planned(page)
+    chosen = page.get_by_role("slider").first.input_value()
+    page.reload()
+    planned(page)
+    assert page.get_by_role("slider").first.input_value() == chosen
+    page.go_back()
+    page.get_by_role("heading", name="Start", exact=True).wait_for(timeout=20_000)
+    page.go_forward()
+    planned(page)
+    assert page.get_by_role("slider").first.input_value() == chosen
+
+
 def test_from_choosing_data_to_sending_an_audience(page: Page, server: Server, tmp_path: Path) -> None:
     go(page, server, "data", "Data")
     picker = page.get_by_test_id("stSidebar").get_by_test_id("stSelectbox")
