@@ -36,6 +36,7 @@ from rim_core.audiences import (
 from rim_core.errors import DataError, NotFoundError, RimError
 from rim_core.planning import Constraints
 from rim_core.storage import Scenario, SuppressionList, Workspace
+from rim_core.wording import counted
 
 FORMATS = {
     "csv": "CSV",
@@ -399,7 +400,7 @@ def describe_rules(rules: AudienceRules) -> str:
     if rules.max_size is not None:
         words.append(f"the best {rules.max_size:,}")
     if rules.min_size:
-        words.append(f"at least {rules.min_size:,} users")
+        words.append(f"at least {counted(rules.min_size, 'users')}")
     return ", ".join(words) or "no rules"
 
 

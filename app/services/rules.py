@@ -14,6 +14,7 @@ import pyarrow as pa
 from app.services.pasted import BadCell, Items, LeftOut, cell_text, left_over, repeated, rows_of
 from rim_core.audiences.formulas import neutralised
 from rim_core.planning import Budget
+from rim_core.wording import counted
 
 PAIR_RULES = {"forbidden": "never", "contacted": "already contacted", "forced": "always"}
 """What can be said about a user and an item, and in words."""
@@ -110,8 +111,8 @@ class Rules:
         said = [
             "" if self.max_per_user is None else f"≤ {self.max_per_user:,} a user",
             "" if self.budget is None else f"budget {self.budget:,.6g}",
-            f"rules for {len(self.items):,} item{'s' * (len(self.items) != 1)}" if self.items else "",
-            f"{len(self.pairs):,} pair{'s' * (len(self.pairs) != 1)}" if self.pairs else "",
+            f"rules for {counted(len(self.items), 'items')}" if self.items else "",
+            counted(len(self.pairs), "pairs") if self.pairs else "",
         ]
         return ", ".join(s for s in said if s)
 

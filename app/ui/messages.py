@@ -11,6 +11,8 @@ from pathlib import Path
 
 import streamlit as st
 
+from rim_core.wording import counted
+
 log = logging.getLogger(__name__)
 
 NONE = "–"
@@ -30,19 +32,18 @@ THIN_SPACE = "\N{NARROW NO-BREAK SPACE}"
 
 
 def count(value: float | None, unit: str = "") -> str:
-    """1234567 as "1,234,567", with a unit when given ("1,234 users"; "1 user")."""
+    """1234567 as "1,234,567", with a unit when given ("1,234 users"; "1 user"; "1 user is" of "users are")."""
     if value is None or value != value:
         return NONE
-    number = f"{value:,.0f}"
-    if not unit:
-        return number
-    return f"{number} {unit[:-1] if number == '1' and unit.endswith('s') else unit}"
+    return counted(value, unit) if unit else f"{value:,.0f}"
 
 
-def short(value: float | None) -> str:
-    """1234567 as "1.23 M", for large figures at a glance."""
+def short(value: float | None, unit: str = "") -> str:
+    """1234567 as "1.23 M", for large figures at a glance; with a unit when given."""
     if value is None or value != value:
         return NONE
+    if unit:
+        return f"{short(value)} {counted(round(value), unit).split(' ', 1)[1]}"
     for size, suffix in ((1e9, "B"), (1e6, "M"), (1e4, "k")):
         if abs(value) >= size:
             return f"{value / (1e3 if suffix == 'k' else size):.3g} {suffix}"
@@ -89,7 +90,7 @@ def ago(when: datetime | None) -> str:
     for size, unit in ((86400, "day"), (3600, "hour"), (60, "minute")):
         n = int(seconds // size)
         if n:
-            return f"{n} {unit}{'s' if n > 1 else ''} ago"
+            return f"{counted(n, f'{unit}s')} ago"
     return "a minute ago"
 
 

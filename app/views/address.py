@@ -56,10 +56,10 @@ def not_here(what: str, wanted: Sequence[str], here: Sequence[str]) -> None:
     else:
         rest = "There is none yet."
     named = ", ".join(wanted)
+    what = what if len(wanted) == 1 else f"{what}s"
     verb = "is" if len(wanted) == 1 else "are"
     say(
-        f"The address asks for the {what}{'s' * (len(wanted) > 1)} {named}, which {verb} not in this workspace (or the "
-        f"link was cut off). {rest}"
+        f"The address asks for the {what} {named}, which {verb} not in this workspace (or the link was cut off). {rest}"
     )
 
 

@@ -129,6 +129,6 @@ def _say_known(listed: services.ListedUsers, where: str) -> None:
         return
     unknown = f"; unknown: {named}" if listed.unknown else ""
     st.caption(
-        f":material/check: {messages.count(listed.known)} of {messages.count(len(listed.ids))} are users of "
+        f":material/check: {messages.count(listed.known)} of {messages.count(len(listed.ids), 'ids are')} users of "
         f"this dataset{unknown}"
     )

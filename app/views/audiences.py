@@ -130,7 +130,7 @@ def _removed(made: services.MadeAudience) -> None:
     tables.show(made.removals, REMOVED, f"removed-{'-'.join(made.removals['rule'])}", rows=5)
     if made.held_out:
         st.caption(
-            f":material/science: {messages.count(made.held_out, 'users')} are held out. Import the results under "
+            f":material/science: {messages.count(made.held_out, 'users are')} held out. Import the results under "
             "After the campaign to see what writing to the others added."
         )
     if made.pairs.empty:
@@ -256,7 +256,7 @@ def _left_out(laid: services.LaidOut) -> None:
     """How many users are not in a tool's file, and why."""
     if not laid.left_out:
         return
-    everybody = messages.count(len(laid.table) + laid.left_out, "users")
+    everybody = messages.count(len(laid.table) + laid.left_out, "users are")
     reasons = []
     if laid.without:
         reasons.append(f"{messages.count(laid.without)} without any e-mail or phone")
@@ -264,7 +264,7 @@ def _left_out(laid: services.LaidOut) -> None:
         broken = "no address, or a number that names no country"
         reasons.append(f"{messages.count(laid.unusable)} with one that cannot be used ({broken})")
     st.warning(
-        f"{messages.count(laid.left_out)} of {everybody} are left out of this file: {', '.join(reasons)}.",
+        f"{messages.count(laid.left_out)} of {everybody} left out of this file: {', '.join(reasons)}.",
         icon=":material/person_off:",
     )
 

@@ -296,14 +296,14 @@ def _headline(found: services.CampaignResult, items: pd.DataFrame) -> None:
 def _warnings(found: services.CampaignResult) -> None:
     if found.contaminated:
         st.warning(
-            f"{messages.count(found.contaminated, 'held-out users')} were shown something all the same. They still "
-            "count as held out, which makes the measured lift smaller than the true one.",
+            f"{messages.count(found.contaminated, 'held-out users were')} shown something all the same, and still "
+            "counted as held out: this makes the measured lift smaller than the true one.",
             icon=":material/warning:",
         )
     outside = found.outside_exposures
     if outside:
         st.caption(
-            f":material/info: {messages.count(outside)} of {messages.count(found.exposures, 'exposures')} are of users "
+            f":material/info: {messages.count(outside)} of {messages.count(found.exposures, 'exposures are')} of users "
             "or items outside this audience; they are left out."
         )
 

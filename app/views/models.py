@@ -307,7 +307,7 @@ def _calibration(model_id: str) -> None:
     happened = float((frame["happened"] * frame["members"])[frame["side"] == "user"].sum())
     ratio = happened / expected if expected else float("nan")
     st.caption(
-        f"{messages.count(expected)} interactions were expected in the test window and {messages.count(happened)} "
+        f"{messages.count(expected, 'interactions were')} expected in the test window and {messages.count(happened)} "
         f"happened: {messages.percent(ratio, 0)} of what was expected. Marks above the line: more happened."
     )
     sides = (("user", "User-states, from the quietest to the busiest tenth"), ("item", "Items, from rare to popular"))

@@ -144,7 +144,7 @@ def places(request: services.PlanRequest) -> None:
         return
     if request.promises:
         st.caption(
-            f"Promised: {messages.count(promised)} deliveries, {messages.percent(promised / total, 0)} of the "
+            f"Promised: {messages.count(promised, 'deliveries')}, {messages.percent(promised / total, 0)} of the "
             f"{messages.short(total)} places."
         )
     else:

@@ -52,8 +52,9 @@ def _verdict(result: services.PlanResult, stored: services.PlanResult | None) ->
         m = result.margin
         short = "" if m.reached >= m.asked else f" There is room for {messages.percent(m.reached, 0)} only."
         st.caption(
-            f":material/shield: Planned to be {messages.percent(m.asked, 0)} sure: {messages.count(m.added)} more "
-            f"deliveries are promised than asked for, at {messages.percent(m.cost, 2)} of what is expected.{short}"
+            f":material/shield: Planned to be {messages.percent(m.asked, 0)} sure: "
+            f"{messages.count(m.added, 'deliveries are')} promised beyond what is asked for, at "
+            f"{messages.percent(m.cost, 2)} of what is expected.{short}"
         )
     if not result.counts:
         st.info(
@@ -113,7 +114,7 @@ def headline(result: services.PlanResult) -> None:
         (
             messages.PER_DELIVERY,
             messages.decimal(result.online.precision),
-            f"{messages.count(result.online.item_perplexity)} items in effect",
+            f"{messages.count(result.online.item_perplexity, 'items')} in effect",
             f"{messages.ABOUT_PER_DELIVERY}; below it, the effective number of items reached (perplexity).",
         ),
     )  # fmt: skip
@@ -283,7 +284,9 @@ def _certificate(result: services.PlanResult) -> None:
                 continue
             most = row["maximum"]
             limit = "" if np.isinf(most) else f", at most {messages.count(most)}"
-            said = f"{messages.count(row['delivered'])} deliveries (at least {messages.count(row['minimum'])}{limit})"
+            said = (
+                f"{messages.count(row['delivered'], 'deliveries')} (at least {messages.count(row['minimum'])}{limit})"
+            )
             rows[f"Together: {messages.plain(row['name'])}"] = said
     if result.seconds is not None:
         rows["Computed in"] = messages.duration(result.seconds)
