@@ -147,6 +147,7 @@ from app.services.stored import request_of, stored_plan
 from app.services.training import (
     EFFORTS,
     active_jobs,
+    aftermath,
     cancel,
     card,
     catalogue,
@@ -228,6 +229,7 @@ __all__ = [
     "active_jobs",
     "add_dataset",
     "add_suppression_list",
+    "aftermath",
     "archive",
     "attention",
     "audience_items",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -152,6 +153,11 @@ def train_again(job_id: str) -> None:
     trainings().poll()
 
 
+def aftermath(job: Job) -> str:
+    """What became of a training that did not end well, without saying again that it was cancelled."""
+    return re.sub(r"^(The training was cancelled|Cancelled)( before it began)?\.\s*", "", job.message or "")
+
+
 def discard(job_id: str) -> None:
     """Forget a training that did not end well."""
     with change():
@@ -217,7 +223,7 @@ def request_reliability(model_id: str) -> str:
     """
 
     def work(report: Report) -> pd.DataFrame | None:
-        report("scoring the user-states", 0.1)
+        report("scoring the visitors", 0.1)
         scored = scores_of(model_id)
         report("comparing with what happened", 0.7)
         return reliability(scored.test, split_of(workspace(), model_id).test) if scored.counts else None
