@@ -301,7 +301,7 @@ def request_curve(scenario: Scenario, part: str, item: str, wish: str) -> str:
 
 
 def _curve(scenario: Scenario, part: str, item: str, report: Report) -> SizeCurve:
-    report("scoring the user-states", 0.1)
+    report("scoring the visitors", 0.1)
     scored = scores_of(scenario.model_id)
     scores = getattr(scored, part)
     states = scores.states
@@ -330,7 +330,7 @@ def _why(scenario: Scenario, part: str, item: str, user: str, report: Report) ->
     pairs = opened.scenario_pairs(scenario.id, part, item=item, user=user)
     if pairs.empty:
         raise NotFoundError(f"The plan does not give this item to user {user} here. Ids are compared letter by letter.")
-    report("scoring the user-states", 0.1)
+    report("scoring the visitors", 0.1)
     scores = getattr(scores_of(scenario.model_id), part)
     report("taking the decision apart", 0.8)
     prices = opened.scenario_items(scenario.id)["price"].to_numpy(float, copy=True)

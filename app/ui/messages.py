@@ -126,7 +126,7 @@ def guard(known: type[Exception], doing: str = "show this page") -> Iterator[Non
     try:
         yield
     except known as error:
-        problem(plain(str(error)))
+        problem(plain(visitors(str(error))))
     except Exception:  # the last line before the user; the log keeps the traceback
         log.exception("Could not %s", doing)
         problem(
@@ -134,6 +134,11 @@ def guard(known: type[Exception], doing: str = "show this page") -> Iterator[Non
             "nothing that was saved is lost.",
             cause=f"Something unexpected happened: could not {doing}.",
         )
+
+
+def visitors(text: str) -> str:
+    """What the engine says of user-states, in the dashboard's word for them: a visitor is a user at one time."""
+    return text.replace("user-state", "visitor").replace("User-state", "Visitor")
 
 
 def plain(text: str) -> str:

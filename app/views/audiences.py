@@ -14,7 +14,7 @@ from app.views.audience_rules import rules_of
 
 PARTS = {"test": "Delivered online (test window)", "calibration": "Planned (calibration windows)"}
 COLUMNS = {
-    "rank": Column("Rank", "count", "1 is the best user-state of the item"),
+    "rank": Column("Rank", "count", "1 is the best visitor of the item"),
     "user_id": Column("User"),
     "title": Column("Item"),
     "item_id": Column("Item id"),
@@ -92,12 +92,12 @@ def _for_items(scenario: services.Scenario, part: str, items: pd.DataFrame, rule
     if made is None:
         return
     promised = items[items["item_id"].isin(chosen)]["minimum"].sum(min_count=1)
-    known = "not known" if pd.isna(promised) else messages.count(promised, "user-states")
+    known = "not known" if pd.isna(promised) else messages.count(promised, "visitors")
     cells = st.columns(4)
     cells[0].metric("Deliveries", messages.count(len(made.pairs)), border=True, help="After the rules")
     cells[1].metric("Users reached", messages.count(made.users), border=True, help="Distinct users")
     cells[2].metric("Expected interactions", messages.decimal(made.expected), border=True, help="In the horizon")
-    cells[3].metric("Promised", known, border=True, help="Minimum exposure of the plan, on these user-states")
+    cells[3].metric("Promised", known, border=True, help="Minimum exposure of the plan, on these visitors")
     _removed(made)
     listed, larger, reasons = st.tabs(
         [":material/list: Users", ":material/query_stats: How large", ":material/help: Why this user"],
@@ -175,8 +175,8 @@ def _whole(scenario: services.Scenario, part: str, items: pd.DataFrame, rules: s
         "item_id": Column("Id"),
         "written": Column("Deliveries", "count", "After the rules"),
         "users": Column("Users", "count", "Distinct users, after the rules"),
-        "delivered": Column("In the plan", "count", "User-states that get the item, before any rule"),
-        "minimum": Column("Promised", "count", "User-states that it was promised"),
+        "delivered": Column("In the plan", "count", "Visitors who get the item, before any rule"),
+        "minimum": Column("Promised", "count", "Visitors that it was promised"),
         "expected": Column("Expected interactions", "decimal", "In the horizon, of the deliveries after the rules"),
     }
     tables.paged(items, columns, "audience-items", search=("title", "item_id"))

@@ -244,7 +244,7 @@ def show_result(found: services.CampaignResult, titles: dict[str, Any], where: s
         "title": Column("Item"),
         "item_id": Column("Id"),
         "verdict": Column("Promise"),
-        "promised": Column("Promised", "count", "User-states, at least"),
+        "promised": Column("Promised", "count", "Visitors, at least"),
         "planned": Column("Planned", "count", "Deliveries of the audience"),
         "withheld": Column("Held out", "count", "Deliveries that the hold-out group did not get"),
         "delivered": Column("Delivered", "count", "Planned deliveries that were made"),
@@ -275,7 +275,7 @@ def _headline(found: services.CampaignResult, items: pd.DataFrame) -> None:
     cells[0].metric(
         "Promises kept", f"{messages.count(kept)} of {messages.count(len(promised))}" if len(promised) else "none made",
         "of this plan", delta_color="off", delta_arrow="off", border=True,
-        help="Items delivered to at least as many user-states as promised.",
+        help="Items delivered to at least as many visitors as promised.",
     )  # fmt: skip
     cells[1].metric(
         "Delivered", messages.count(delivered), f"{messages.percent(delivered / max(1, planned))} of planned",

@@ -40,15 +40,16 @@ def sliders(models: list[services.ModelInfo]) -> services.PlanRequest:
     services.warm_up(chosen)
     size = services.plan_size(chosen)
     capacity = st.slider(
-        "Items for each user (K)",
+        "Items for each visitor (K)",
         1,
         _capacity_range(size),
         key="plan-capacity",
         persist_state="session",
-        help="How many items each user-state can get at most. As a share of all items it is the paper's α.",
+        help="How many items each visitor can get at most. A visitor is a user at one time: somebody planned for in "
+        "two windows counts as two. As a share of all items this is the paper's α.",
     )
     _fitted("plan-capacity", capacity, "K was {:,}, and this model knows fewer items: it is {:,} now.")
-    st.caption(f"α = {messages.percent(capacity / size.items, 2)} of {messages.count(size.items, 'items')}")
+    st.caption(f"{messages.percent(capacity / size.items, 2)} of {messages.count(size.items, 'items')}")
     end = _least_range(size, capacity)
     least = st.slider(
         "Every item reaches at least (β)",
@@ -58,7 +59,7 @@ def sliders(models: list[services.ModelInfo]) -> services.PlanRequest:
         format="%.2f %%" if end <= 10 else "%.1f %%",
         key="plan-least",
         persist_state="session",
-        help="Share of the user-states that each item is promised.",
+        help="Share of the visitors that each item is promised.",
     )
     _fitted("plan-least", least, "β was {:.6g} %, which the slider has no room for here: it is {:.6g} % now.")
     most = None
@@ -72,7 +73,7 @@ def sliders(models: list[services.ModelInfo]) -> services.PlanRequest:
             format="%.0f %%",
             key="plan-most",
             persist_state="session",
-            help="Share of the user-states that no item may exceed.",
+            help="Share of the visitors that no item may exceed.",
         )
     sure = st.toggle(
         "Be 90 % sure when delivered",
@@ -150,7 +151,7 @@ def places(request: services.PlanRequest) -> None:
     else:
         st.caption(
             f"Each of {messages.count(size.items, 'items')} is promised "
-            f"{messages.count(size.promised(request.min_exposure), 'user-states')}: together "
+            f"{messages.count(size.promised(request.min_exposure), 'visitors')}: together "
             f"{messages.percent(promised / total, 0)} of the {messages.short(total)} places."
         )
     if promised > total:
@@ -308,7 +309,7 @@ def _editor(promises: tuple[services.Promise, ...], catalogue: pd.DataFrame) -> 
 def _percent(label: str) -> ColumnConfig:
     """A column of shares, in percent."""
     return st.column_config.NumberColumn(
-        label, help="Share of the user-states", min_value=0.0, max_value=100.0, step=0.001, format="%.4g %%"
+        label, help="Share of the visitors", min_value=0.0, max_value=100.0, step=0.001, format="%.4g %%"
     )
 
 

@@ -138,7 +138,7 @@ def test_from_choosing_data_to_sending_an_audience(page: Page, server: Server, t
     kept, of = metric(page, "Kept in the plan").split(" of ")
     assert kept == of
     page.get_by_role("tab", name="Certificate").click()
-    page.get_by_text("Every promise is kept on the planned user-states").wait_for()
+    page.get_by_text("Every promise is kept on the planned visitors").wait_for()
 
     # the frontier
     page.get_by_role("tab", name="Frontier").click()
@@ -146,7 +146,12 @@ def test_from_choosing_data_to_sending_an_audience(page: Page, server: Server, t
     page.get_by_role("button", name="Sweep again").wait_for(timeout=180_000)
     plot = page.get_by_test_id("stPlotlyChart").filter(has_text="items effectively reached")
     plot.wait_for()
-    for name in ("offline greedy", "offline dual", "online dual", "this plan"):
+    for name in (
+        "known in advance, item by item",
+        "known in advance, by prices",
+        "one at a time, by prices",
+        "this plan",
+    ):
         assert plot.get_by_text(name, exact=True).count(), name
 
     # save, and send
