@@ -88,6 +88,13 @@ def columns(
     across : int
         Controls in a row.
     """
+    if preview.rows.empty:
+        st.warning(
+            "The file has a header and no rows: there is nothing to take in. Export it again with its rows, or choose "
+            "another file.",
+            icon=":material/table_rows_narrow:",
+        )
+        return None
     st.caption(f"The first {messages.count(len(preview.rows), 'rows')}, as they are in the file:")
     types = services.guessed_types(preview)
     shown = {c: Column(f"{c} ({types[str(c)]})", help="As its cells look") for c in preview.rows.columns}

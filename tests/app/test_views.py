@@ -171,6 +171,14 @@ def test_further_columns_describe_items_and_users_for_groups_of_promises_and_has
     assert set(log.users["mail"]) == {f"c{i}@example.org" for i in range(7)}
 
 
+def test_a_file_with_a_header_and_no_rows_says_so_and_cannot_be_added(root: Path, app: AppTest) -> None:
+    upload(app, "customer,sku,time,price", [])
+    assert "has a header and no rows" in words(app)
+    assert "first 0 rows" not in words(app)
+    assert "Add the dataset" not in [b.label for b in app.button]
+    assert not app.error
+
+
 def test_a_file_without_a_usable_row_says_why_by_its_own_name_and_gives_the_rows(
     root: Path, app: AppTest, until: Callable
 ) -> None:
