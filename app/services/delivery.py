@@ -126,7 +126,7 @@ def _load(planned: np.ndarray, online: np.ndarray) -> pd.DataFrame:
 _WORDS = {
     "precision": ("Interactions that happened per delivery", "figure"),
     "recall": ("Recall", "figure"),
-    "item_perplexity": ("Items effectively reached (perplexity)", "count"),
+    "item_perplexity": ("Items effectively reached", "count"),
     "user_perplexity": ("Visitors effectively reached", "count"),
     "item_coverage": ("Share of the items that reach somebody", "share"),
     "user_coverage": ("Share of the visitors who get something", "share"),

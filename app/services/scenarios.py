@@ -279,7 +279,7 @@ def _came(scenario: Scenario, result: PlanResult | None) -> dict[str, Figure]:
         "Unlikely": ("count", int(outlook.get("unlikely", 0)) if known else None),
         "Visitors who lose relevance": ("share", result.losses.worse if result and result.losses else None),
         "Interactions per delivery, in the test window": ("decimal", online.get("precision")),
-        "Items reached (perplexity)": ("count", online.get("item_perplexity")),
+        "Items reached, in effect": ("count", online.get("item_perplexity")),
         "Visitors reached, in effect": ("count", online.get("user_perplexity")),
     }
 

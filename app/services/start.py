@@ -163,7 +163,7 @@ def _promises() -> list[Attention]:
                 Attention(
                     "promise",
                     f"“{name}”: {unlikely:,} of {counted(result.promises, 'promises are')} unlikely to be kept "
-                    "when delivered one user at a time.",
+                    "when delivered one visitor at a time.",
                     "See which, and what they cost",
                     "views/plan.py",
                     query,

@@ -178,6 +178,11 @@ def model_label(model: ModelInfo) -> str:
     return f"{model.name} · {describe_split(model.split)}"
 
 
+def model_split(model: ModelInfo) -> str:
+    """How a model's data was cut, in words."""
+    return describe_split(model.split)
+
+
 def trained_splits(info: DatasetInfo) -> dict[str, str]:
     """Ids of the splits that have models, the latest first, in words."""
     return {m.split_id: describe_split(m.split) for m in models(info)}

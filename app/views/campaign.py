@@ -21,7 +21,7 @@ WORDS = {
     "read": Column("Is read as", help="yes counts once, no does not; rejected rows are left out"),
     "rows": Column("Rows", "count"),
 }
-WAYS = {"file": "Results of a campaign", "history": "Dry run on the test window"}
+WAYS = {"file": "Results of a campaign", "history": "Dry run"}
 
 
 def page() -> None:
@@ -68,10 +68,11 @@ def _import(scenario: services.Scenario) -> None:
             help="The dry run takes what really happened in the test window, where nobody was written to: a lift whose "
             "interval leaves zero out would be a false alarm.",
         )  # fmt: skip
-        files = _files() if way == "file" else ()
+        named = _uploads() if way == "file" else []
+    files = _files(named) if named else []
     if way == "file" and not files:
         return
-    request = services.CampaignRequest(recipe, tuple(files or ()))
+    request = services.CampaignRequest(recipe, tuple(files))
     key = services.request_results(request, waiting.wish("campaign"))
     found: services.CampaignResult | None = waiting.result(key, "measure the campaign")
     if found is None:
@@ -81,8 +82,8 @@ def _import(scenario: services.Scenario) -> None:
     show_result(found, services.item_titles(scenario.id, recipe.part), "fresh", dry=way == "history")
 
 
-def _files() -> list[services.ResultFile] | None:
-    """Uploaded files with the roles of their event types; None while something is missing."""
+def _uploads() -> list[tuple[str, str]]:
+    """Names and paths of the files of results."""
     uploads = st.file_uploader(
         "Exposures and outcomes (CSV or Parquet)", type=["csv", "parquet", "gz"], accept_multiple_files=True,
         key="campaign-upload",
@@ -103,13 +104,17 @@ def _files() -> list[services.ResultFile] | None:
             "Upload what your campaign tool reports: who was shown what and when, and who responded.",
             icon=":material/upload_file:",
         )
-        return None
+    return named
+
+
+def _files(named: list[tuple[str, str]]) -> list[services.ResultFile]:
+    """Files with the roles of their event types; those of which something is missing are left out."""
     found = [_roles(name, path) for name, path in named]
     good = [f for f in found if f is not None]
     left = [messages.plain(name) for (name, _), f in zip(named, found, strict=True) if f is None]
     if good and left:
         st.caption(f":material/info: Measured without {', '.join(left)}, which cannot be used yet.")
-    return good or None
+    return good
 
 
 def _roles(name: str, path: str) -> services.ResultFile | None:

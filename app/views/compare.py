@@ -74,7 +74,7 @@ def _choose(listed: pd.DataFrame, known: pd.DataFrame) -> list[str]:
     )
     address.write(address.PLANS, ",".join(chosen))
     columns = {
-        "label": Column("Plan", width=280),
+        "label": Column("Plan", width=240),
         "model": Column("Model", width=170),
         "version": Column("Data version", "count"),
         "capacity": Column("K", "count", "Items for each user"),

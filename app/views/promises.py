@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 NAMED = 5
 """Items that a model does not know, named one by one."""
+FITTING = 20
+"""Characters of a model's name that the list has room for on a narrow screen; longer ones are said again below it."""
 LISTED = 5_000
 """Items up to which a list offers them; of more, ids or titles are typed."""
 
@@ -32,11 +35,13 @@ def sliders(models: list[services.ModelInfo]) -> services.PlanRequest:
     chosen = st.selectbox(
         "Scores of",
         list(names),
-        format_func=lambda i: services.model_label(names[i]),
+        format_func=_model_names(models).__getitem__,
         key="plan-model",
         persist_state="session",
         help="The model whose expected interactions are planned with.",
     )
+    long = len(names[chosen].name) > FITTING
+    st.caption(services.model_label(names[chosen]) if long else services.model_split(names[chosen]))
     services.warm_up(chosen)
     size = services.plan_size(chosen)
     capacity = st.slider(
@@ -86,6 +91,12 @@ def sliders(models: list[services.ModelInfo]) -> services.PlanRequest:
     share = None if most is None else round(most / 100, 6)
     confidence = services.SURE if sure else None
     return services.PlanRequest(chosen, capacity, round(least / 100, 6), share, seed, confidence=confidence)
+
+
+def _model_names(models: list[services.ModelInfo]) -> dict[str, str]:
+    """Models by id as short as tells them apart; how they were cut stands below the list, which has little room."""
+    alike = Counter(m.name for m in models)
+    return {m.id: m.name if alike[m.name] == 1 else services.model_label(m) for m in models}
 
 
 def _least_range(size: services.PlanSize, capacity: int) -> float:

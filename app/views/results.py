@@ -33,15 +33,16 @@ def show(result: services.PlanResult, stored: services.PlanResult | None = None)
 def _verdict(result: services.PlanResult, stored: services.PlanResult | None) -> None:
     """Where the figures come from, and what stands in the way of the promises."""
     if result.saved is not None:
-        line, button = st.columns([4, 1], vertical_alignment="center")
-        line.caption(
-            f":material/bookmark: **{messages.plain(result.saved.name)}**, as it was saved "
-            f"{messages.ago(result.saved.created_at)}"
-        )
-        if button.button("Compute again", key="plan-compute-again", icon=":material/refresh:", width="stretch"):
-            st.session_state["plan-again-of"] = result.request.key
-            waiting.take_up()
-            st.rerun()
+        with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+            st.caption(
+                f":material/bookmark: **{messages.plain(result.saved.name)}**, as it was saved "
+                f"{messages.ago(result.saved.created_at)}",
+                width="content",
+            )
+            if st.button("Compute again", key="plan-compute-again", icon=":material/refresh:"):
+                st.session_state["plan-again-of"] = result.request.key
+                waiting.take_up()
+                st.rerun()
     elif stored is not None and stored.saved is not None:
         same = services.same_figures(result, stored.saved)
         text = "computed again with the same figures" if same else "computed again; its figures have changed since"
@@ -110,7 +111,7 @@ def headline(result: services.PlanResult) -> None:
         (
             "Kept when delivered",
             f"{messages.count(result.promises - result.broken_online)} of {total}" if made else "none made",
-            "one user at a time",
+            "one visitor at a time",
             "Promises kept in the test window, where the same prices decide for one visitor at a time.",
         ),
         (

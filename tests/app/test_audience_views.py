@@ -198,7 +198,7 @@ def test_a_list_that_is_uploaded_is_chosen_at_once_whatever_separates_its_column
     assert listed.users == 3  # the heading is no user
     assert not any("no rules" in e.label for e in app.expander)
     for _ in range(2):
-        assert "2 of 3 are users of this dataset; unknown: stranger" in words(app)
+        assert "2 of 3 ids are users of this dataset; unknown: stranger" in words(app)
         table = [d.value for d in fine(app).dataframe if "rule" in d.value][-1]
         assert table["pairs"].tolist() == [int(pairs["user_id"].isin(gone).sum())]
         app.run()

@@ -44,7 +44,7 @@ def test_a_plan_of_the_command_line_says_at_once_who_loses_and_what_to_expect(
     planned(app.switch_page(PLAN).run(), until)
     tab(app, "Who loses")
     assert not app.exception
-    assert any(m.label == "User-states that lose relevance" for m in app.metric)
+    assert any(m.label == "Visitors who lose relevance" for m in app.metric)
 
 
 def test_what_an_older_version_did_not_keep_is_worked_out_with_one_press(
