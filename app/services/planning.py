@@ -397,7 +397,7 @@ def _some_in_dates(rules: Rules, times: pd.DatetimeIndex) -> None:
             inside &= times < pd.Timestamp(rule.end, tz="UTC")
         if not inside.any():
             raise ConstraintError(
-                f"Nobody can get item {rule.item}: the visitors of the test window lie between "
+                f"Nobody can get item {rule.item}: the visitors of the test window come between "
                 f"{times.min():%Y-%m-%d %H:%M} and {times.max():%Y-%m-%d %H:%M}, outside its dates. Change the dates, "
                 "or take the item's row out."
             )

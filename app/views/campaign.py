@@ -214,7 +214,7 @@ def _layout(name: str, path: str) -> tuple[tuple[tuple[str, str], ...], services
         if preview is None:
             messages.problem(messages.plain(problem))
             return None
-        found = mapping.columns(preview, "campaign", path, roles=COLUMNS, across=2)
+        found = mapping.columns(preview, "campaign", path, roles=COLUMNS, across=3)
     return None if found is None else (tuple(found.items()), writing)
 
 

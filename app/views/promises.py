@@ -251,7 +251,8 @@ def resting(request: services.PlanRequest) -> None:
 
 def _add(catalogue: pd.DataFrame) -> None:
     """One more promise, chosen from lists."""
-    about, which, low, high, go = st.columns([1.3, 2.4, 1, 1, 0.9], vertical_alignment="bottom")
+    with st.container(key="own-new"):
+        about, which, low, high, go = st.columns([1.3, 2.4, 1, 1, 0.9], vertical_alignment="bottom")
     kind = about.selectbox(
         "About",
         services.abouts(catalogue),

@@ -245,9 +245,9 @@ def test_one_bad_row_among_good_ones_the_page_is_of_what_is_in_force_and_says_wh
     assert any("groups (2)" in e.label for e in app.expander)
     assert not app.button(key="own-clear").disabled
     assert "2 rows taken in; 1 row left out" in words(app)
-    (said,) = [d.value for d in app.dataframe if "why" in d.value]
-    assert said.loc[0, ["row", "cell"]].tolist() == [2, "wine"]
-    assert next(d for d in app.dataframe if "why" in d.value).proto.row_height > 64  # only then does text wrap
+    (said,) = [t.value for t in app.table if "Why it was left out" in t.value]  # whose text wraps
+    assert said.index.tolist() == ["2"]
+    assert said["Cell"].tolist() == ["wine"]
     assert app.text_area(key="own-text").value == "wine\t3"
     app.run()
     assert "left out" in words(app)
