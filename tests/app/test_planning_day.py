@@ -289,7 +289,7 @@ def test_a_file_goes_before_rows_that_wait_and_rows_left_out_are_never_lost(
     app.button(key="own-take").click().run()
     assert PlanRequest.from_token(app.query_params["plan"]).promises[0].minimum == 0.03
     assert app.text_area(key="own-text").value == f"{item}\t2"
-    assert "Download them below" in words(app)
+    assert "Download what was left out below" in words(app)
     app.button(key="own-take").click().run()
     assert PlanRequest.from_token(app.query_params["plan"]).promises[0].minimum == 0.02
     many = "\n".join(f"unknown {k}\t1" for k in range(2_000))
@@ -297,7 +297,7 @@ def test_a_file_goes_before_rows_that_wait_and_rows_left_out_are_never_lost(
     app.button(key="own-take").click().run()
     assert app.text_area(key="own-text").value == ""
     assert "2,000 rows left out" in words(app)
-    assert "Download them below" in words(app)
+    assert "Download what was left out below" in words(app)
     assert app.session_state["own-left"][2] == many
     assert "Download the rows left out" in [b.label for b in app.get("download_button")]
 

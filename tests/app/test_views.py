@@ -28,29 +28,10 @@ from app.services.owner import trainings
 from rim_core.jobs.folder import LASTING, JobFolder
 from rim_core.jobs.naming import model_config
 from rim_core.storage import Workspace
+from tests.app.plans import COMPARE, START, go, metric, tab, words
 
 PAGES = ("views/data.py", "views/models.py", "views/plan.py", "views/audiences.py")
-START, COMPARE = "views/start.py", "views/compare.py"
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def go(app: AppTest, page: str) -> AppTest:
-    """Open the dashboard on a page."""
-    app.run()
-    return app if page == START else app.switch_page(page).run()
-
-
-def words(app: AppTest) -> str:
-    """Everything the page says."""
-    parts = [*app.title, *app.markdown, *app.caption, *app.info, *app.warning, *app.error, *app.success, *app.subheader]
-    return "\n".join(str(p.value) for p in parts)
-
-
-def metric(app: AppTest, label: str) -> str:
-    """The value of a figure by its label."""
-    found = [m.value for m in app.metric if m.label == label]
-    assert len(found) == 1, f"{label}: {found} among {[m.label for m in app.metric]}"
-    return str(found[0])
 
 
 @pytest.mark.parametrize(
@@ -334,12 +315,6 @@ def test_a_killed_training_is_told_and_can_be_resumed(shop: Path, app: AppTest, 
     assert words(app).lower().count("cancelled") == 1
     app.button(key=f"discard-{job.id}").click().run()
     assert services.jobs()[0].id != job.id
-
-
-def tab(app: AppTest, name: str) -> AppTest:
-    """Open a tab of the plan."""
-    app.session_state["plan-tabs"] = next(t.label for t in app.tabs if name in t.label)
-    return app.run()
 
 
 def planned(app: AppTest, until: Callable) -> AppTest:
