@@ -9,6 +9,7 @@ from app.services.audiences import (
     ListedUsers,
     MadeAudience,
     SizeCurve,
+    ToolFile,
     add_suppression_list,
     audience_items,
     audience_of_user,
@@ -19,7 +20,7 @@ from app.services.audiences import (
     made_again,
     request_audience,
     request_curve,
-    request_laid_out,
+    request_tool_file,
     request_why,
     suppressed_users,
     suppression_lists,
@@ -165,7 +166,7 @@ from app.services.training import (
     trained_splits,
 )
 from app.tasks import Task
-from rim_core.audiences import AudienceRecipe, AudienceRules, LaidOut, Reasons
+from rim_core.audiences import AudienceRecipe, AudienceRules, Reasons
 from rim_core.datasets.guessing import Preview
 from rim_core.errors import EmptyLogError as NothingUsable
 from rim_core.errors import RimError as Problem
@@ -196,7 +197,6 @@ __all__ = [
     "ImportRequest",
     "ItemRule",
     "Job",
-    "LaidOut",
     "LeftOut",
     "Lift",
     "ListedUsers",
@@ -224,6 +224,7 @@ __all__ = [
     "SizeCurve",
     "SplitChoice",
     "Task",
+    "ToolFile",
     "Writing",
     "about",
     "abouts",
@@ -308,13 +309,13 @@ __all__ = [
     "request_delivery",
     "request_frontier",
     "request_hindsight",
-    "request_laid_out",
     "request_load",
     "request_of",
     "request_plan",
     "request_reliability",
     "request_results",
     "request_simulation",
+    "request_tool_file",
     "request_why",
     "resting",
     "resume",

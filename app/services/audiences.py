@@ -21,7 +21,6 @@ from rim_core.audiences import (
     Audience,
     AudienceRecipe,
     AudienceRules,
-    LaidOut,
     Reasons,
     audience_of,
     contact_columns,
@@ -253,21 +252,41 @@ def contacts_known(scenario: Scenario) -> tuple[str, ...]:
     return tuple(word for word, name in (("e-mail", found.email), ("phone", found.phone)) if name is not None)
 
 
-def request_laid_out(recipe: AudienceRecipe, wish: str) -> str:
-    """Ask what a campaign tool's file of a recipe will hold; the key of the task, whose result is the engine's LaidOut.
+@dataclass(frozen=True)
+class ToolFile:
+    """Who is in a campaign tool's file.
 
-    Raises
-    ------
-    DataError
-        Of the task: the country code is none.
+    Attributes
+    ----------
+    users : int
+        One a row.
+    without, unusable : int
+        Users who are left out because they have no contact, or none that can be used.
+    """
+
+    users: int
+    without: int
+    unusable: int
+
+    @property
+    def left_out(self) -> int:
+        """Users who are left out."""
+        return self.without + self.unusable
+
+
+def request_tool_file(recipe: AudienceRecipe, wish: str) -> str:
+    """Ask who will be in a campaign tool's file; the key of the task, whose result is a ToolFile.
+
+    A country code that is none is the task's error.
     """
     opened = workspace()
     updated = opened.scenario(recipe.scenario_id).updated_at.isoformat()
-    key = f"laid out {updated} {json.dumps(recipe.to_dict(), sort_keys=True)}"
+    key = f"tool file {updated} {json.dumps(recipe.to_dict(), sort_keys=True)}"
 
-    def work(report: Report) -> LaidOut:
+    def work(report: Report) -> ToolFile:
         report("counting the users of the file", 0.1)
-        return laid_out(opened, recipe)
+        laid = laid_out(opened, recipe)
+        return ToolFile(len(laid.table), laid.without, laid.unusable)
 
     return tasks.request(key, work, wish).key
 

@@ -170,6 +170,7 @@ def contents(path: str, columns: tuple[tuple[str, str], ...] = (), writing: Writ
     )
 
 
+@lru_cache(maxsize=8)
 def rejected_rows(file: Path | None) -> pd.DataFrame:
     """Rows that an import rejected: line, reason and text; empty where it rejected none."""
     if file is None or not file.exists():

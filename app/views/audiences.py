@@ -220,11 +220,11 @@ def _download(
     holds = f"{messages.count(len(made.pairs), 'rows')}, {messages.count(made.users, 'users')}"
     if form in ("google", "meta"):
         wish = waiting.wish(f"file {key}")
-        laid: services.LaidOut | None = waiting.result(services.request_laid_out(asked, wish), "count the users")
-        if laid is None:
+        found: services.ToolFile | None = waiting.result(services.request_tool_file(asked, wish), "count the users")
+        if found is None:
             return
-        _left_out(laid)
-        holds = f"{messages.count(len(laid.table), 'users')}, one a row"
+        _left_out(found)
+        holds = f"{messages.count(found.users, 'users')}, one a row"
     with messages.guard(services.Problem, "make the file"):
         st.download_button(
             f"{label} ({holds})",
@@ -252,19 +252,19 @@ def _layout_note(contacts: tuple[str, ...]) -> str:
     )
 
 
-def _left_out(laid: services.LaidOut) -> None:
+def _left_out(found: services.ToolFile) -> None:
     """How many users are not in a tool's file, and why."""
-    if not laid.left_out:
+    if not found.left_out:
         return
-    everybody = messages.count(len(laid.table) + laid.left_out, "users are")
+    everybody = messages.count(found.users + found.left_out, "users are")
     reasons = []
-    if laid.without:
-        reasons.append(f"{messages.count(laid.without)} without any e-mail or phone")
-    if laid.unusable:
+    if found.without:
+        reasons.append(f"{messages.count(found.without)} without any e-mail or phone")
+    if found.unusable:
         broken = "no address, or a number that names no country"
-        reasons.append(f"{messages.count(laid.unusable)} with one that cannot be used ({broken})")
+        reasons.append(f"{messages.count(found.unusable)} with one that cannot be used ({broken})")
     st.warning(
-        f"{messages.count(laid.left_out)} of {everybody} left out of this file: {', '.join(reasons)}.",
+        f"{messages.count(found.left_out)} of {everybody} left out of this file: {', '.join(reasons)}.",
         icon=":material/person_off:",
     )
 

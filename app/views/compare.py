@@ -84,8 +84,8 @@ def _choose(listed: pd.DataFrame, known: pd.DataFrame) -> list[str]:
         "feasible": Column(
             "Kept in the plan",
             "yes",
-            "Whether every promise is kept on the visitors that were planned for, which are known to it. "
-            "What is kept on others, when delivered, stands below.",
+            "Whether every promise is kept on the visitors that the plan was made for, who were known in advance. How "
+            "many are kept on others stands below: “Promises kept when delivered”.",
         ),
         "objective": Column("Expected", "count", "Expected interactions, in the plan"),
         "precision": Column(messages.PER_DELIVERY, "decimal", messages.ABOUT_PER_DELIVERY),

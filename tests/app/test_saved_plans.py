@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -234,6 +235,13 @@ def test_no_two_plans_of_a_dataset_have_the_same_name_and_old_ones_are_told_apar
     assert {chips(first.id), chips(second.id)} == told
     assert app.text_input(key=f"name-{first.id}-Spring").value == "Spring"
     assert len(set(services.side_by_side([first.id, second.id]).names)) == 2
+
+
+def test_the_list_of_plans_says_that_promises_are_kept_in_the_plan(shop: Path, app: AppTest, model: str) -> None:
+    services.save_plan(make(PlanRequest(model, 3, 0.05)), "Spring")
+    go(app, COMPARE)
+    (table,) = [d for d in app.dataframe if "feasible" in d.value]
+    assert json.loads(table.proto.columns)["feasible"]["label"] == "Kept in the plan"
 
 
 def test_a_plan_of_maximums_alone_says_what_they_hold_back_and_names_no_promise_of_nothing(
