@@ -240,7 +240,7 @@ def test_rules_are_set_saved_opened_undone_and_compared(shop: Path, app: AppTest
     app.button(key="rules-items-take").click().run()
     assert "1 row taken in; 1 row left out" in words(app)
     assert app.text_area(key="rules-items-text").value == "item,value\nwine,2"
-    assert any("no item wine" in d.value.to_csv() for d in app.dataframe)
+    assert any("no item wine" in t.value.to_csv() for t in app.table)
     planned(app, until)
     shown = next(e for e in app.expander if e.label.startswith("More rules"))
     assert "≤ 2 a user" in shown.label
