@@ -26,6 +26,7 @@ from rim_core.audiences import (
     contact_columns,
     explain,
     id_columns,
+    laid_out,
     read_ids,
     reproduces,
     response_curve,
@@ -34,6 +35,7 @@ from rim_core.audiences import (
 from rim_core.errors import DataError, NotFoundError, RimError
 from rim_core.planning import Constraints
 from rim_core.storage import Scenario, SuppressionList, Workspace
+from rim_core.wording import counted
 
 FORMATS = {
     "csv": "CSV",
@@ -250,6 +252,45 @@ def contacts_known(scenario: Scenario) -> tuple[str, ...]:
     return tuple(word for word, name in (("e-mail", found.email), ("phone", found.phone)) if name is not None)
 
 
+@dataclass(frozen=True)
+class ToolFile:
+    """Who is in a campaign tool's file.
+
+    Attributes
+    ----------
+    users : int
+        One a row.
+    without, unusable : int
+        Users who are left out because they have no contact, or none that can be used.
+    """
+
+    users: int
+    without: int
+    unusable: int
+
+    @property
+    def left_out(self) -> int:
+        """Users who are left out."""
+        return self.without + self.unusable
+
+
+def request_tool_file(recipe: AudienceRecipe, wish: str) -> str:
+    """Ask who will be in a campaign tool's file; the key of the task, whose result is a ToolFile.
+
+    A country code that is none is the task's error.
+    """
+    opened = workspace()
+    updated = opened.scenario(recipe.scenario_id).updated_at.isoformat()
+    key = f"tool file {updated} {json.dumps(recipe.to_dict(), sort_keys=True)}"
+
+    def work(report: Report) -> ToolFile:
+        report("counting the users of the file", 0.1)
+        laid = laid_out(opened, recipe)
+        return ToolFile(len(laid.table), laid.without, laid.unusable)
+
+    return tasks.request(key, work, wish).key
+
+
 # -- how large, and why ----------------------------------------------------------------------------------------------
 
 
@@ -279,7 +320,7 @@ def request_curve(scenario: Scenario, part: str, item: str, wish: str) -> str:
 
 
 def _curve(scenario: Scenario, part: str, item: str, report: Report) -> SizeCurve:
-    report("scoring the user-states", 0.1)
+    report("scoring the visitors", 0.1)
     scored = scores_of(scenario.model_id)
     scores = getattr(scored, part)
     states = scores.states
@@ -308,7 +349,7 @@ def _why(scenario: Scenario, part: str, item: str, user: str, report: Report) ->
     pairs = opened.scenario_pairs(scenario.id, part, item=item, user=user)
     if pairs.empty:
         raise NotFoundError(f"The plan does not give this item to user {user} here. Ids are compared letter by letter.")
-    report("scoring the user-states", 0.1)
+    report("scoring the visitors", 0.1)
     scores = getattr(scores_of(scenario.model_id), part)
     report("taking the decision apart", 0.8)
     prices = opened.scenario_items(scenario.id)["price"].to_numpy(float, copy=True)
@@ -378,7 +419,7 @@ def describe_rules(rules: AudienceRules) -> str:
     if rules.max_size is not None:
         words.append(f"the best {rules.max_size:,}")
     if rules.min_size:
-        words.append(f"at least {rules.min_size:,} users")
+        words.append(f"at least {counted(rules.min_size, 'users')}")
     return ", ".join(words) or "no rules"
 
 

@@ -18,7 +18,9 @@ from app.services.data import Writing, cut, in_words
 from app.services.owner import change, tasks, workspace
 from app.tasks import Report
 from rim_core.audiences import AudienceRecipe, audience_of
+from rim_core.columns import DEFAULT_TYPE
 from rim_core.datasets import load_dataset
+from rim_core.datasets.answers import answer_of
 from rim_core.datasets.log import EventLog
 from rim_core.errors import DataError, EmptyLogError
 from rim_core.evaluation import CampaignResult, arrivals, campaign_events, campaign_result, guess_roles
@@ -42,7 +44,8 @@ class ResultFile:
     exposures, outcomes : tuple of str
         Event types of it that are one or the other.
     columns : tuple of (str, str)
-        Role and column of the file; by default guessed from the names.
+        Role and column of the file; by default guessed from the names. With an "outcome", every row says what came of
+        it.
     writing : Writing
         Its encoding and times.
     """
@@ -78,14 +81,31 @@ class CampaignRequest:
 
 @dataclass(frozen=True, eq=False)
 class FileContents:
-    """What a file of results holds: rows read and rejected, the import report in words, event types with their rows."""
+    """What a file of results holds.
+
+    Attributes
+    ----------
+    rows : int
+        Read, whether they can be used or not.
+    reasons : str
+        The import report in words.
+    rejects : DataFrame
+        line, reason, text: a row a rejected one.
+    types : dict of str to int
+        Rows of every event type.
+    exposures, outcomes : list of str
+        Event types that seem to be one or the other.
+    answers : DataFrame or None
+        word, rows, read: what the outcome column says and how that is read; None where there is no such column.
+    """
 
     rows: int
-    rejected: int
     reasons: str
+    rejects: pd.DataFrame
     types: dict[str, int]
     exposures: list[str]
     outcomes: list[str]
+    answers: pd.DataFrame | None = None
 
 
 def sent_audiences(scenario: Scenario) -> dict[str, tuple[str, AudienceRecipe]]:
@@ -125,33 +145,76 @@ def template() -> bytes:
 def contents(path: str, columns: tuple[tuple[str, str], ...] = (), writing: Writing = PLAIN) -> FileContents:
     """What a file of results holds, and which of its event types seem to be exposures and outcomes.
 
+    With an outcome column, rows are exposures unless their event types say otherwise.
+
     Raises
     ------
+    EmptyLogError
+        No row of it can be used.
     DataError
         It is no table with users, items and times.
     """
     log = _read(path, columns, writing)
     counts = log.events["event_type"].astype(str).value_counts()
     exposures, outcomes = guess_roles(counts.index)
+    answered = _answers(columns)
     report = log.report
     return FileContents(
         rows=len(log) if report is None else report.rows_read,
-        rejected=0 if report is None else report.rows_rejected,
         reasons="" if report is None else in_words(report.summary(where=False)),
+        rejects=rejected_rows(None if report is None else report.rejects_file),
         types={str(k): int(v) for k, v in counts.items()},
-        exposures=exposures,
-        outcomes=outcomes,
+        exposures=(exposures or [str(k) for k in counts.index]) if answered else exposures,
+        outcomes=[] if answered else outcomes,
+        answers=_words(path, columns, writing) if answered else None,
     )
 
 
 @lru_cache(maxsize=8)
-def _read(path: str, columns: tuple[tuple[str, str], ...], writing: Writing) -> EventLog:
+def rejected_rows(file: Path | None) -> pd.DataFrame:
+    """Rows that an import rejected: line, reason and text; empty where it rejected none."""
+    if file is None or not file.exists():
+        return pd.DataFrame(columns=["line", "reason", "text"])
+    return pd.read_csv(file, dtype={"text": str}, keep_default_na=False)[["line", "reason", "text"]]
+
+
+def _answers(columns: tuple[tuple[str, str], ...]) -> bool:
+    """Whether a column says of every row what came of it."""
+    return any(role == "outcome" for role, _ in columns)
+
+
+def _words(path: str, columns: tuple[tuple[str, str], ...], writing: Writing) -> pd.DataFrame:
+    """What the outcome column says, by how often, and how each word is read."""
+    roles = dict(columns)
+    roles["event_type"] = roles.pop("outcome")
+    counts = _read(path, tuple(roles.items()), writing, default_type="").events["event_type"].value_counts()
+    words = pd.Series(counts.index, dtype=object).astype(str)
+    shown = words.where(words.str.strip() != "", "(nothing)")
+    return pd.DataFrame({"word": shown, "rows": counts.to_numpy(), "read": words.map(read_as)})
+
+
+def read_as(word: str) -> str:
+    """How a cell of an outcome column is read, in a word."""
+    times = answer_of(word)
+    if times is None:
+        return "rejected"
+    return {0.0: "no", 1.0: "yes"}.get(times, f"{times:,.0f} times")
+
+
+@lru_cache(maxsize=8)
+def _read(
+    path: str, columns: tuple[tuple[str, str], ...], writing: Writing, default_type: str = DEFAULT_TYPE
+) -> EventLog:
     """Equal rows count: a user may be shown a thing twice in a second."""
     kind = "parquet" if Path(path).suffix.lower() == ".parquet" else "csv"
+    options = {"columns": dict(columns) or None, "default_type": default_type, **writing.options(kind)}
     try:
-        return load_dataset(kind, path, duplicates="keep", columns=dict(columns) or None, **writing.options(kind))
+        return load_dataset(kind, path, duplicates="keep", **options)
+    except EmptyLogError as error:
+        said = in_words(error.said)
+        raise EmptyLogError(said, rejects_file=error.rejects_file) from error
     except DataError as error:
-        raise DataError(in_words(error.said if isinstance(error, EmptyLogError) else str(error))) from error
+        raise DataError(in_words(str(error))) from error
 
 
 def request_results(request: CampaignRequest, wish: str) -> str:
@@ -182,7 +245,10 @@ def _measure(request: CampaignRequest, report: Report) -> CampaignResult:
 
 
 def _events(files: Sequence[ResultFile]) -> pd.DataFrame:
-    parts = [campaign_events(_read(f.path, f.columns, f.writing), f.exposures, f.outcomes) for f in files]
+    parts = [
+        campaign_events(_read(f.path, f.columns, f.writing), f.exposures, f.outcomes, answers=_answers(f.columns))
+        for f in files
+    ]
     events = pd.concat(parts, ignore_index=True)
     if events.empty:
         raise DataError("No event type is an exposure or an outcome: say which is which.")

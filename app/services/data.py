@@ -21,6 +21,7 @@ from rim_core.datasets.log import EventLog
 from rim_core.datasets.split import Split
 from rim_core.jobs.splits import make_split
 from rim_core.storage import DatasetInfo, Workspace
+from rim_core.wording import counted
 
 
 @dataclass(frozen=True)
@@ -221,10 +222,10 @@ def describe_split(config: dict[str, Any]) -> str:
     if config.get("by") == "user":
         return f"by user{seen}"
     horizon = pd.Timedelta(config.get("horizon", "14D"))
-    length = f"{horizon.days} days" if horizon.days else str(horizon)
+    length = counted(horizon.days, "days") if horizon.days else str(horizon)
     windows = int(config.get("calibration", 1))
     start = f", test from {pd.Timestamp(config['start']):%d %b %Y}" if config.get("start") else ""
-    return f"{length} ahead, {windows} calibration window{'s' if windows > 1 else ''}{seen}{start}"
+    return f"{length} ahead, {counted(windows, 'calibration windows')}{seen}{start}"
 
 
 def default_split(info: DatasetInfo) -> SplitChoice:

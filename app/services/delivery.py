@@ -126,10 +126,10 @@ def _load(planned: np.ndarray, online: np.ndarray) -> pd.DataFrame:
 _WORDS = {
     "precision": ("Interactions that happened per delivery", "figure"),
     "recall": ("Recall", "figure"),
-    "item_perplexity": ("Items effectively reached (perplexity)", "count"),
-    "user_perplexity": ("User-states effectively reached (perplexity)", "count"),
+    "item_perplexity": ("Items effectively reached", "count"),
+    "user_perplexity": ("Visitors effectively reached", "count"),
     "item_coverage": ("Share of the items that reach somebody", "share"),
-    "user_coverage": ("Share of the user-states that get something", "share"),
+    "user_coverage": ("Share of the visitors who get something", "share"),
     "delivered": ("Deliveries", "count"),
     "expected": ("Expected interactions (summed scores)", "figure"),
     "hits": ("Interactions that happened", "count"),
@@ -214,7 +214,7 @@ def hindsight_key(scenario: Scenario) -> str:
 
 
 def _hindsight(scenario: Scenario, report: Report) -> Hindsight:
-    report("scoring the user-states", 0.05)
+    report("scoring the visitors", 0.05)
     scores = scores_of(scenario.model_id).test
     constraints = Constraints(**scenario.constraints)
     report("planning with everything known", 0.2)
@@ -267,7 +267,7 @@ def request_load(scenario: Scenario, max_exposure: float) -> str:
 def _load_sweep(scenario: Scenario, max_exposure: float, report: Report) -> pd.DataFrame:
     opened = workspace()
     info = opened.model_info(scenario.model_id)
-    report("scoring the user-states", 0.02)
+    report("scoring the visitors", 0.02)
     scored = scores_of(info.id)
     n = scored.test.shape[1]
     capacities = sorted({max(1, round(share * n)) for share in LOAD_SHARES})

@@ -72,7 +72,7 @@ def request_frontier(request: PlanRequest, model_ids: Sequence[str]) -> str:
 def _sweep(request: PlanRequest, model_ids: tuple[str, ...], report: Report) -> pd.DataFrame:
     opened = workspace()
     info, names = model_of(opened, request.model_id), comparable(request.model_id)
-    report("scoring the user-states", 0.02)
+    report("scoring the visitors", 0.02)
     scored = {names[i]: scores_of(i) for i in model_ids}
     size = plan_size(request.model_id)
     shares = [round(s * size.fitting_exposure(request.capacity), 5) for s in SWEEP]

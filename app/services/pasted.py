@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import csv
+import difflib
 import re
 from collections.abc import Collection, Hashable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 import pandas as pd
 
 SHOWN = 60
 """Characters of a cell that are repeated to say what is wrong with it."""
+
+
+NEAREST = 3
+"""Items that are named in place of one that is not there."""
+HINTS = 12
+"""Rows about no item that are told the nearest ones."""
+COMPARED = 4_000
+"""Names that one is compared with, letter by letter."""
 
 
 class BadCell(ValueError):
@@ -102,8 +112,43 @@ def cell_text(text: str) -> str:
     return text[1:] if re.match(r"'[\s\"'`]*[=+\-@\uff1d\uff0b\uff0d\uff20]", text) else text
 
 
-def titles_of(catalogue: pd.DataFrame) -> dict[str, str]:
-    """Ids by title in lower case, where a title belongs to one item only."""
-    lower = catalogue["title"].astype(str).str.lower()
-    unique = ~lower.duplicated(keep=False)
-    return dict(zip(lower[unique], catalogue.index[unique].astype(str), strict=True))
+class Items:
+    """The items of a model, as people write them: by id or title."""
+
+    def __init__(self, catalogue: pd.DataFrame) -> None:
+        self.ids = catalogue.index.astype(str)
+        self.titles = catalogue["title"].astype(str)
+        lower = self.titles.str.lower()
+        unique = ~lower.duplicated(keep=False)
+        self._by_title = dict(zip(lower[unique], self.ids[unique], strict=True))
+        self._hints = HINTS
+
+    def id_of(self, written: str) -> str:
+        """The id of an item, also where its title is written and no other item has that; otherwise what is written."""
+        return written if written in self.ids else self._by_title.get(written.lower(), written)
+
+    def unknown(self, written: str) -> BadCell:
+        """There is no such item: of the first few, what items are called nearly so."""
+        self._hints -= 1
+        near = self._nearest(written) if self._hints >= 0 else []
+        advice = f"Did you mean {' or '.join(near)}?" if near else "Check how it is written."
+        return BadCell(written, f"There is no item {written} among the items of this model.", advice)
+
+    def _nearest(self, written: str) -> list[str]:
+        """Titles or ids most like it, one an item; of very many only those that begin alike or share a word count."""
+        name, among = written.lower(), list(self._names)
+        if len(among) > COMPARED:
+            words = "|".join(re.escape(word) for word in re.findall(r"\w{3,}", name)) or re.escape(name)
+            every = pd.Series(among)
+            among = every[every.str.startswith(name[:2]) | every.str.contains(words)].head(COMPARED).tolist()
+        near: dict[str, str] = {}
+        for found in difflib.get_close_matches(name, among, n=NEAREST):
+            said, item = self._names[found]
+            near.setdefault(item, said)
+        return list(near.values())
+
+    @cached_property
+    def _names(self) -> dict[str, tuple[str, str]]:
+        """Titles and ids, with the item's id, by how they are in lower case."""
+        pairs = [*zip(self.ids, self.ids, strict=True), *zip(self.titles, self.ids, strict=True)]
+        return {said.lower(): (said, item) for said, item in pairs}

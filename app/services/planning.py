@@ -320,7 +320,7 @@ def _make_plan(request: PlanRequest, report: Report, after: PlanResult | None) -
         trying()
         trying(preview_plan(after, request, trying))
     opened = workspace()
-    report("scoring the user-states", 0.05)
+    report("scoring the visitors", 0.05)
     source = scores_of(request.model_id)
     report("finding prices", 0.2)
     part = scaled(report, 0.2, 0.8)
@@ -397,7 +397,7 @@ def _some_in_dates(rules: Rules, times: pd.DatetimeIndex) -> None:
             inside &= times < pd.Timestamp(rule.end, tz="UTC")
         if not inside.any():
             raise ConstraintError(
-                f"Nobody can get item {rule.item}: the user-states of the test window lie between "
+                f"Nobody can get item {rule.item}: the visitors of the test window come between "
                 f"{times.min():%Y-%m-%d %H:%M} and {times.max():%Y-%m-%d %H:%M}, outside its dates. Change the dates, "
                 "or take the item's row out."
             )

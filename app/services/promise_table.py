@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import pandas as pd
 import pyarrow as pa
 
-from app.services.pasted import BadCell, LeftOut, left_over, repeated, rows_of, titles_of
+from app.services.pasted import BadCell, Items, LeftOut, left_over, repeated, rows_of
 from app.services.requests import Promise, members
 from rim_core.audiences.formulas import neutralised
 
@@ -171,10 +171,10 @@ def _read(
 ) -> ReadPromises:
     """``finished``: rows that say nothing are left out as well, not waited for."""
     found, problems = [], []
-    titles = titles_of(catalogue)
+    items = Items(catalogue)
     for number, row in rows:
         try:
-            promise = _promise(row, titles, catalogue, finished, also)
+            promise = _promise(row, items, catalogue, finished, also)
         except BadCell as error:
             problems.append(LeftOut.of(number, error))
         else:
@@ -185,7 +185,7 @@ def _read(
 
 def _promise(
     row: dict[str, str],
-    titles: dict[str, str],
+    items: Items,
     catalogue: pd.DataFrame,
     finished: bool,
     also: Collection[tuple[str, str]],
@@ -206,14 +206,16 @@ def _promise(
             raise BadCell("", "No item is named.", "Write its id or title.")
         return None
     low, high = _share(row.get("minimum", "")), _share(row.get("maximum", ""))
-    if not group and target not in catalogue.index:
-        target = titles.get(target.lower(), target)
+    if not group:
+        target = items.id_of(target)
     promise = Promise(target, group, low, high, together)
     if group and group not in catalogue and not rests:
         raise BadCell(group, "Items have no such feature.", f"Write one of {', '.join(abouts(catalogue))}.")
     if not rests and not len(members(promise, catalogue)):
-        what = f"item with {group} {target}" if group else f"item {target}"
-        raise BadCell(target, f"There is no {what} among the items of this model.", "Check how it is written.")
+        if not group:
+            raise items.unknown(target)
+        cause = f"There is no item with {group} {target} among the items of this model."
+        raise BadCell(target, cause, "Check how it is written.")
     if low is not None and high is not None and low > high:
         cell = f"{100 * low:g} % and {100 * high:g} %"
         raise BadCell(cell, f"The minimum of {target} is above its maximum.", "Change one of them.")

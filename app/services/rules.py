@@ -11,9 +11,10 @@ from typing import Any, TypeVar
 import pandas as pd
 import pyarrow as pa
 
-from app.services.pasted import BadCell, LeftOut, cell_text, left_over, repeated, rows_of, titles_of
+from app.services.pasted import BadCell, Items, LeftOut, cell_text, left_over, repeated, rows_of
 from rim_core.audiences.formulas import neutralised
 from rim_core.planning import Budget
+from rim_core.wording import counted
 
 PAIR_RULES = {"forbidden": "never", "contacted": "already contacted", "forced": "always"}
 """What can be said about a user and an item, and in words."""
@@ -110,8 +111,8 @@ class Rules:
         said = [
             "" if self.max_per_user is None else f"≤ {self.max_per_user:,} a user",
             "" if self.budget is None else f"budget {self.budget:,.6g}",
-            f"rules for {len(self.items):,} item{'s' * (len(self.items) != 1)}" if self.items else "",
-            f"{len(self.pairs):,} pair{'s' * (len(self.pairs) != 1)}" if self.pairs else "",
+            f"rules for {counted(len(self.items), 'items')}" if self.items else "",
+            counted(len(self.pairs), "pairs") if self.pairs else "",
         ]
         return ", ".join(s for s in said if s)
 
@@ -245,7 +246,11 @@ def _pair_rule(rule: str, row: dict[str, str], item: str) -> PairRule:
 
 
 def _item_rule(row: dict[str, str], item: str) -> ItemRule:
-    return ItemRule(item, _date(row.get("start")), _date(row.get("end")), _number(row, "value"), _number(row, "cost"))
+    start, end = _date(row.get("start")), _date(row.get("end"))
+    if start is not None and end is not None and end <= start:
+        cells = f"{row['start']} to {row['end']}"
+        raise BadCell(cells, f"Item {item} would end before it starts.", "Change one of its dates.")
+    return ItemRule(item, start, end, _number(row, "value"), _number(row, "cost"))
 
 
 def _read(
@@ -274,16 +279,16 @@ def _made(
 
     ``rows``: number and cells by name; ``also``: ids that will do though they are not in the catalogue.
     """
-    titles = titles_of(catalogue)
+    items = Items(catalogue)
     found: list[Row] = []
     problems: list[LeftOut] = []
     for number, said in rows:
-        item = said.get("item", "")
-        item = item if item in catalogue.index else titles.get(item.lower(), item)
+        item = items.id_of(said.get("item", ""))
         try:
-            if item not in catalogue.index and item not in also:
-                cause = f"There is no item {item} among the items of this model." if item else "No item is named."
-                raise BadCell(item, cause, "Check how it is written." if item else "Write its id or title.")
+            if not item:
+                raise BadCell(item, "No item is named.", "Write its id or title.")
+            if item not in items.ids and item not in also:
+                raise items.unknown(item)
             found.append(made(said, item))
         except BadCell as error:
             problems.append(LeftOut.of(number, error))

@@ -277,10 +277,10 @@ def _came(scenario: Scenario, result: PlanResult | None) -> dict[str, Figure]:
         "Likely, but takes from others": ("count", int(outlook.get("takes", 0)) if known else None),
         "About as likely as not": ("count", int(outlook.get("even", 0)) if known else None),
         "Unlikely": ("count", int(outlook.get("unlikely", 0)) if known else None),
-        "User-states that lose relevance": ("share", result.losses.worse if result and result.losses else None),
+        "Visitors who lose relevance": ("share", result.losses.worse if result and result.losses else None),
         "Interactions per delivery, in the test window": ("decimal", online.get("precision")),
-        "Items reached (perplexity)": ("count", online.get("item_perplexity")),
-        "User-states reached (perplexity)": ("count", online.get("user_perplexity")),
+        "Items reached, in effect": ("count", online.get("item_perplexity")),
+        "Visitors reached, in effect": ("count", online.get("user_perplexity")),
     }
 
 

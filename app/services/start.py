@@ -16,6 +16,7 @@ from app.tasks import Report
 from rim_core import demo
 from rim_core.errors import RimError
 from rim_core.storage import DatasetInfo, Scenario
+from rim_core.wording import counted
 
 LOOKED_AT = 8
 """Latest plans whose promises are looked at again."""
@@ -161,8 +162,8 @@ def _promises() -> list[Attention]:
             found.append(
                 Attention(
                     "promise",
-                    f"“{name}”: {unlikely:,} of {result.promises:,} promises are unlikely to be kept when "
-                    "delivered one user at a time.",
+                    f"“{name}”: {unlikely:,} of {counted(result.promises, 'promises are')} unlikely to be kept "
+                    "when delivered one visitor at a time.",
                     "See which, and what they cost",
                     "views/plan.py",
                     query,
@@ -216,7 +217,7 @@ def _rejects(info: DatasetInfo) -> list[Attention]:
     if report is None or not report.rows_read or report.rows_rejected < REJECTED * report.rows_read:
         return []
     share = 100 * report.rows_rejected / report.rows_read
-    text = f"{report.rows_rejected:,} rows of {info.label} ({share:.1f} %) were rejected on the way in."
+    text = f"{info.label}: {counted(report.rows_rejected, 'rows were')} rejected on the way in ({share:.1f} %)."
     return [Attention("data", text, "See why", "views/data.py", {"dataset": info.label})]
 
 

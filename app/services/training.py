@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -152,6 +153,11 @@ def train_again(job_id: str) -> None:
     trainings().poll()
 
 
+def aftermath(job: Job) -> str:
+    """What became of a training that did not end well, without saying again that it was cancelled."""
+    return re.sub(r"^(The training was cancelled|Cancelled)( before it began)?\.\s*", "", job.message or "")
+
+
 def discard(job_id: str) -> None:
     """Forget a training that did not end well."""
     with change():
@@ -170,6 +176,11 @@ def models(info: DatasetInfo) -> list[ModelInfo]:
 def model_label(model: ModelInfo) -> str:
     """A model in a list: its name and how it was cut."""
     return f"{model.name} · {describe_split(model.split)}"
+
+
+def model_split(model: ModelInfo) -> str:
+    """How a model's data was cut, in words."""
+    return describe_split(model.split)
 
 
 def trained_splits(info: DatasetInfo) -> dict[str, str]:
@@ -217,7 +228,7 @@ def request_reliability(model_id: str) -> str:
     """
 
     def work(report: Report) -> pd.DataFrame | None:
-        report("scoring the user-states", 0.1)
+        report("scoring the visitors", 0.1)
         scored = scores_of(model_id)
         report("comparing with what happened", 0.7)
         return reliability(scored.test, split_of(workspace(), model_id).test) if scored.counts else None

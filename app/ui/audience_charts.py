@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from app.ui import charts
 from app.ui.charts import PER_DELIVERY, layout, literal, palette
 
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
@@ -32,7 +33,7 @@ def size_curve(everyone: pd.DataFrame, plan: pd.DataFrame, counts: bool) -> go.F
     p = palette()
     unit = "interactions" if counts else "summed preference"
     figure = go.Figure()
-    hover = "best %{x:,} user-states<br>%{y:,.2f} " + unit
+    hover = "best %{x:,} visitors<br>%{y:,.2f} " + unit
     figure.add_trace(
         _line(
             everyone["size"],
@@ -74,12 +75,12 @@ def size_curve(everyone: pd.DataFrame, plan: pd.DataFrame, counts: bool) -> go.F
                 name="size of the plan's audience",
                 mode="markers",
                 marker=marker,
-                hovertemplate="the plan: %{x:,} user-states<br>%{y:,.2f} " + unit + "<extra></extra>",
+                hovertemplate="the plan: %{x:,} visitors<br>%{y:,.2f} " + unit + "<extra></extra>",
             )
         )
     figure.update_yaxes(rangemode="tozero")
     figure.update_xaxes(rangemode="tozero")
-    return layout(figure, "size of the audience (user-states, best first)", f"{unit} expected", legend=True, height=380)
+    return layout(figure, "size of the audience (visitors, best first)", f"{unit} expected", legend=True, height=380)
 
 
 # -- delivery --------------------------------------------------------------------------------------------
@@ -96,10 +97,10 @@ def course(frame: pd.DataFrame) -> go.Figure:
     )
     for column, name, colour, dash in lines:
         if frame[column].notna().any():
-            hover = f"after %{{x:,}} user-states<br>{name}: %{{y:.1%}}<extra></extra>"
+            hover = f"after %{{x:,}} visitors<br>{name}: %{{y:.1%}}<extra></extra>"
             figure.add_trace(_line(frame["decided"], frame[column], name, colour, dash, hover))
     figure.update_yaxes(tickformat=".0%", range=[-0.02, 1.04])
-    return layout(figure, "user-states decided so far", "share of the promised items", legend=True)
+    return layout(figure, "visitors decided so far", "share of the promised items", legend=True)
 
 
 def item_courses(frames: dict[str, pd.DataFrame]) -> go.Figure:
@@ -112,7 +113,7 @@ def item_courses(frames: dict[str, pd.DataFrame]) -> go.Figure:
         figure.add_trace(
             _line(
                 frame["decided"], frame["delivered"], short, colour, DASHES[i % len(DASHES)],
-                f"<b>{name}</b><br>after %{{x:,}} user-states (%{{customdata|%d %b, %H:%M}})<br>"
+                f"<b>{name}</b><br>after %{{x:,}} visitors (%{{customdata|%d %b, %H:%M}})<br>"
                 "delivered to %{y:,}<extra></extra>",
                 customdata=frame["time"],
             )
@@ -131,7 +132,7 @@ def item_courses(frames: dict[str, pd.DataFrame]) -> go.Figure:
                 )
             )
     figure.update_yaxes(rangemode="tozero")
-    return layout(figure, "user-states decided so far", "user-states delivered", legend=True, height=360)
+    return layout(figure, "visitors decided so far", "visitors reached", legend=True, height=360)
 
 
 def load(frame: pd.DataFrame) -> go.Figure:
@@ -146,13 +147,13 @@ def load(frame: pd.DataFrame) -> go.Figure:
                 y=frame[column],
                 name=name,
                 marker={"color": colour, "pattern": {"shape": pattern}},
-                hovertemplate=f"{name}: %{{y:.1%}} of the user-states get %{{x}} items<extra></extra>",
+                hovertemplate=f"{name}: %{{y:.1%}} of the visitors get %{{x}} items<extra></extra>",
             )
         )
     figure.update_xaxes(type="category")
     figure.update_yaxes(tickformat=".0%")
     figure.update_layout(barmode="group", bargap=0.15)
-    return layout(figure, "items for a user-state", "share of the user-states", legend=True)
+    return layout(figure, "items for a visitor", "share of the visitors", legend=True)
 
 
 def shares(frame: pd.DataFrame) -> go.Figure:
@@ -180,37 +181,39 @@ def shares(frame: pd.DataFrame) -> go.Figure:
                     name=f"{verdict} ({len(part):,})",
                     marker={"size": 7, "symbol": STYLES[verdict], "color": colour, "opacity": 0.85},
                     hovertemplate="<b>%{customdata[0]}</b><br>planned %{customdata[1]:.2%}, online %{customdata[2]:.2%}"
-                    " of the user-states<extra></extra>",
+                    " of the visitors<extra></extra>",
                 )
             )
     ticks = [base * 10.0**power for power in range(-6, 1) for base in (1, 2, 5)]
     for axis in (figure.update_xaxes, figure.update_yaxes):
         axis(type="log", tickvals=ticks, tickformat=".2~%", range=[np.log10(low), np.log10(high)])
-    return layout(figure, "planned: share of the user-states (log)", "online (log)", legend=True, height=380)
+    return layout(figure, "planned: share of the visitors (log)", "online (log)", legend=True, height=380)
 
 
 def user_load(frame: pd.DataFrame) -> go.Figure:
     """Relevance against the balance of the users' load (Figures S4 to S6). ``frame``: a user-load sweep."""
     figure = go.Figure()
     for (mode, part), colour, dash in zip(frame.groupby("mode"), palette().series, DASHES, strict=False):
+        name = charts.mode(mode)
         figure.add_trace(
             go.Scatter(
                 x=part["users_reached"],
                 y=part["precision"],
                 customdata=part[["capacity", "alpha"]],
-                name=str(mode),
+                name=name,
                 mode="lines+markers",
                 line={"color": colour, "dash": dash, "width": 2},
                 marker={"size": 8},
-                hovertemplate=f"<b>{mode}</b><br>α %{{customdata[1]:.0%}}: up to %{{customdata[0]:,}} items each<br>"
-                f"%{{x:.1%}} of the user-states effectively reached<br>{PER_DELIVERY}<extra></extra>",
+                hovertemplate=f"<b>{name}</b><br>up to %{{customdata[0]:,}} items each "
+                f"(%{{customdata[1]:.0%}} of all)<br>%{{x:.1%}} of the visitors effectively reached<br>"
+                f"{PER_DELIVERY}<extra></extra>",
             )
         )
     figure.update_xaxes(tickformat=".0%")
     figure.update_yaxes(rangemode="tozero")
     return layout(
         figure,
-        "user-states effectively reached (perplexity, share)",
+        "visitors effectively reached, share of all",
         "interactions per delivery",
         legend=True,
         height=340,
@@ -226,20 +229,22 @@ def delivered_share(frame: pd.DataFrame) -> go.Figure:
         go.Scatter(x=ideal["alpha"], y=ideal["ideal_share"], name="ideal", mode="lines", line=line, hoverinfo="skip")
     )
     for (mode, part), colour, dash in zip(frame.groupby("mode"), palette().series, DASHES, strict=False):
+        name = charts.mode(mode)
         figure.add_trace(
             go.Scatter(
                 x=part["alpha"],
                 y=part["delivered_share"],
-                name=str(mode),
+                name=name,
                 mode="lines+markers",
                 line={"color": colour, "dash": dash, "width": 2},
                 marker={"size": 8},
-                hovertemplate=f"<b>{mode}</b><br>α %{{x:.0%}}: %{{y:.3%}} of the user-states per item<extra></extra>",
+                hovertemplate=f"<b>{name}</b><br>up to %{{x:.0%}} of the items each<br>"
+                "%{y:.3%} of the visitors per item<extra></extra>",
             )
         )
     figure.update_xaxes(type="log", tickformat=".0%", tickvals=[0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0])
     figure.update_yaxes(tickformat=".2~%", rangemode="tozero")
-    return layout(figure, "α: items a user may get, share of all (log)", "delivered per item", legend=True, height=340)
+    return layout(figure, "items a user may get, share of all (log)", "delivered per item", legend=True, height=340)
 
 
 # -- campaigns -------------------------------------------------------------------------------------------

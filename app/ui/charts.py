@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from html import escape
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
 Theme = Literal["light", "dark"]
 HEIGHT = 320
+DAY = pd.Timedelta(days=1)
 PER_DELIVERY = "%{y:,.3~r} interactions per delivery"
 """The height of a point in what is said of it, in three digits."""
 BAR = 30
@@ -25,6 +28,19 @@ LEGEND = 30
 """Pixels below for the names of what is drawn."""
 UNUSED = ["lasso2d", "select2d", "autoScale2d", "zoom2d", "pan2d", "zoomIn2d", "zoomOut2d"]
 """Buttons of Plotly that nobody needs: dragging zooms, a double click resets."""
+
+
+MODES = {
+    "offline greedy": "known in advance, item by item",
+    "offline dual": "known in advance, by prices",
+    "online dual": "one at a time, by prices",
+}
+"""Ways to plan: with the users known in advance (offline) or not, and by a greedy rule or the prices of items."""
+
+
+def mode(name: object) -> str:
+    """A way to plan in plain words."""
+    return MODES.get(str(name), str(name))
 
 
 @dataclass(frozen=True)
@@ -101,7 +117,25 @@ def layout(figure: go.Figure, x: str, y: str, *, height: int = HEIGHT, legend: b
     )
     figure.update_xaxes(title=x, automargin=True, separatethousands=True)
     figure.update_yaxes(title=y, automargin=True, separatethousands=True)
+    _lone_points(figure)
     return figure
+
+
+def _lone_points(figure: go.Figure) -> None:
+    """A line of one point is drawn as a mark, and an axis of one value gets a scale that makes sense of it."""
+    for trace in figure.data:
+        if isinstance(trace, go.Scatter) and trace.mode == "lines" and len(trace.x) == 1:
+            trace.update(mode="markers", marker={"size": 10, "color": trace.line.color})
+    for axis, name in ((figure.layout.xaxis, "x"), (figure.layout.yaxis, "y")):
+        values = {value for trace in figure.data if trace[name] is not None for value in list(trace[name])}
+        if len(values) != 1 or axis.type in ("log", "category") or axis.range is not None:
+            continue
+        (only,) = values
+        if isinstance(only, datetime | np.datetime64):
+            middle = pd.Timestamp(only)
+            axis.update(range=[middle - DAY, middle + DAY], tickvals=[middle], tickformat="%d %b %Y")
+        elif not isinstance(only, str):
+            axis.update(rangemode="tozero")
 
 
 # -- data ------------------------------------------------------------------------------------------------

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import streamlit as st
 
+from rim_core.wording import counted
+
 log = logging.getLogger(__name__)
 
 NONE = "–"
@@ -30,19 +32,18 @@ THIN_SPACE = "\N{NARROW NO-BREAK SPACE}"
 
 
 def count(value: float | None, unit: str = "") -> str:
-    """1234567 as "1,234,567", with a unit when given ("1,234 users"; "1 user")."""
+    """1234567 as "1,234,567", with a unit when given ("1,234 users"; "1 user"; "1 user is" of "users are")."""
     if value is None or value != value:
         return NONE
-    number = f"{value:,.0f}"
-    if not unit:
-        return number
-    return f"{number} {unit[:-1] if number == '1' and unit.endswith('s') else unit}"
+    return counted(value, unit) if unit else f"{value:,.0f}"
 
 
-def short(value: float | None) -> str:
-    """1234567 as "1.23 M", for large figures at a glance."""
+def short(value: float | None, unit: str = "") -> str:
+    """1234567 as "1.23 M", for large figures at a glance; with a unit when given."""
     if value is None or value != value:
         return NONE
+    if unit:
+        return f"{short(value)} {counted(round(value), unit).split(' ', 1)[1]}"
     for size, suffix in ((1e9, "B"), (1e6, "M"), (1e4, "k")):
         if abs(value) >= size:
             return f"{value / (1e3 if suffix == 'k' else size):.3g} {suffix}"
@@ -89,7 +90,7 @@ def ago(when: datetime | None) -> str:
     for size, unit in ((86400, "day"), (3600, "hour"), (60, "minute")):
         n = int(seconds // size)
         if n:
-            return f"{n} {unit}{'s' if n > 1 else ''} ago"
+            return f"{counted(n, f'{unit}s')} ago"
     return "a minute ago"
 
 
@@ -125,7 +126,7 @@ def guard(known: type[Exception], doing: str = "show this page") -> Iterator[Non
     try:
         yield
     except known as error:
-        problem(plain(str(error)))
+        problem(plain(visitors(str(error))))
     except Exception:  # the last line before the user; the log keeps the traceback
         log.exception("Could not %s", doing)
         problem(
@@ -133,6 +134,11 @@ def guard(known: type[Exception], doing: str = "show this page") -> Iterator[Non
             "nothing that was saved is lost.",
             cause=f"Something unexpected happened: could not {doing}.",
         )
+
+
+def visitors(text: str) -> str:
+    """What the engine says of user-states, in the dashboard's word for them: a visitor is a user at one time."""
+    return text.replace("user-state", "visitor").replace("User-state", "Visitor")
 
 
 def plain(text: str) -> str:

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from app.ui.charts import PER_DELIVERY, layout, literal, palette
+from app.ui import charts
+from app.ui.charts import MODES, PER_DELIVERY, layout, literal, palette
 
 SKEWED = 20
 """Most over median deliveries from which the axis is logarithmic."""
@@ -14,7 +15,6 @@ FEW, DRAWN = 12, 1_000
 """Items of which each gets a bar, and points of a curve at most."""
 NOTHING = 0.5
 """Where a logarithmic axis shows zero."""
-MODES = ("offline greedy", "offline dual", "online dual")
 SYMBOLS = ("circle", "diamond", "square", "triangle-up")
 OUTLOOKS = {
     "likely": "likely",
@@ -40,7 +40,7 @@ def frontier(frame: pd.DataFrame, here: pd.DataFrame, landmarks: pd.DataFrame) -
     if len(frame):
         for (model, mode), part in frame.groupby(["model", "mode"], sort=False):
             part = part.sort_values("min_exposure")
-            name = literal(f"{model}, {mode}" if len(names) > 1 else mode)
+            name = literal(f"{model}, {charts.mode(mode)}" if len(names) > 1 else charts.mode(mode))
             figure.add_trace(
                 go.Scatter(
                     x=part["item_perplexity"],
@@ -90,9 +90,7 @@ def frontier(frame: pd.DataFrame, here: pd.DataFrame, landmarks: pd.DataFrame) -
         )
     )
     figure.update_layout(clickmode="event+select")
-    return layout(
-        figure, "items effectively reached (perplexity)", "interactions per delivery", legend=True, height=420
-    )
+    return layout(figure, "items effectively reached", "interactions per delivery", legend=True, height=420)
 
 
 def plans(frame: pd.DataFrame) -> go.Figure:
@@ -110,9 +108,7 @@ def plans(frame: pd.DataFrame) -> go.Figure:
                 hovertemplate=(f"<b>{name}</b><br>%{{x:,.0f}} items in effect<br>{PER_DELIVERY}<extra></extra>"),
             )
         )
-    return layout(
-        figure, "items effectively reached (perplexity)", "interactions per delivery", legend=True, height=360
-    )
+    return layout(figure, "items effectively reached", "interactions per delivery", legend=True, height=360)
 
 
 def differences(frame: pd.DataFrame, names: tuple[str, ...]) -> go.Figure:
@@ -128,7 +124,7 @@ def differences(frame: pd.DataFrame, names: tuple[str, ...]) -> go.Figure:
                 name=name,
                 mode="markers",
                 marker={"size": 11, "symbol": SYMBOLS[i % 4], "color": palette().series[i % 7]},
-                hovertemplate=f"<b>{name}</b><br>%{{y}}: %{{x:,}} user-states<extra></extra>",
+                hovertemplate=f"<b>{name}</b><br>%{{y}}: %{{x:,}} visitors<extra></extra>",
             )
         )
     columns = [f"delivered_{i}" for i in range(len(names))]
@@ -138,7 +134,7 @@ def differences(frame: pd.DataFrame, names: tuple[str, ...]) -> go.Figure:
         )
     figure.update_xaxes(rangemode="tozero")
     height = 110 + 26 * max(3, len(top))
-    return layout(figure, "user-states delivered in the test window", "", legend=True, height=height)
+    return layout(figure, "visitors reached in the test window", "", legend=True, height=height)
 
 
 def delivery(frame: pd.DataFrame, *, outlook: bool) -> go.Figure:
@@ -202,7 +198,7 @@ def delivery(frame: pd.DataFrame, *, outlook: bool) -> go.Figure:
     else:
         figure.update_yaxes(rangemode="tozero")
     verb = "expected" if outlook else "delivered"
-    axis = f"user-states {verb}{' (log)' if skewed else ''}"
+    axis = f"visitors {verb}{' (log)' if skewed else ''}"
     return layout(figure, f"items, fewest {verb} first", axis, legend=True, height=420)
 
 
@@ -234,7 +230,7 @@ def prices(frame: pd.DataFrame, unit: str) -> go.Figure:
             y=_short(top["item"]),
             orientation="h",
             marker_color=palette().second,
-            hovertemplate=f"%{{y}}<br>%{{x:.4f}} {unit} per delivered user-state<extra></extra>",
+            hovertemplate=f"%{{y}}<br>%{{x:.4f}} {unit} per delivered visitor<extra></extra>",
         )
     )
     return layout(figure, f"{unit} given up per delivery", "", height=60 + 30 * max(3, len(top)))
@@ -252,7 +248,7 @@ def _price_curve(frame: pd.DataFrame, unit: str) -> go.Figure:
             mode="lines",
             line={"color": palette().second, "width": 2, "shape": "hv"},
             fill="tozeroy",
-            hovertemplate=f"<b>%{{customdata}}</b><br>%{{y:.4f}} {unit} per delivered user-state<extra></extra>",
+            hovertemplate=f"<b>%{{customdata}}</b><br>%{{y:.4f}} {unit} per delivered visitor<extra></extra>",
         )
     )
     figure.update_yaxes(rangemode="tozero")
@@ -275,11 +271,11 @@ def gave_way(frame: pd.DataFrame) -> go.Figure:
                 orientation="h",
                 name=name,
                 marker={"color": colour, "pattern": {"shape": pattern, "fgcolor": p.ink, "size": 5}},
-                hovertemplate=f"%{{y}}<br>{name}: %{{x:,}} user-states<extra></extra>",
+                hovertemplate=f"%{{y}}<br>{name}: %{{x:,}} visitors<extra></extra>",
             )
         )
     figure.update_layout(barmode="stack")
-    return layout(figure, "user-states", "", legend=True, height=90 + 26 * max(3, len(top)))
+    return layout(figure, "visitors", "", legend=True, height=90 + 26 * max(3, len(top)))
 
 
 def given_up(frame: pd.DataFrame) -> go.Figure:
@@ -294,11 +290,11 @@ def given_up(frame: pd.DataFrame) -> go.Figure:
             y=labels[::-1],
             orientation="h",
             marker_color=palette().main,
-            hovertemplate="%{y} given up<br>%{x:,} user-states<extra></extra>",
+            hovertemplate="%{y} given up<br>%{x:,} visitors<extra></extra>",
         )
     )
     figure.update_yaxes(type="category")
-    return layout(figure, "user-states", "", height=90 + 26 * len(labels))
+    return layout(figure, "visitors", "", height=90 + 26 * len(labels))
 
 
 def _short(names: pd.Series) -> list[str]:

@@ -74,6 +74,13 @@ def show(frame: pd.DataFrame, columns: dict[str, Column], key: str, *, rows: int
     )
 
 
+def sentences(frame: pd.DataFrame, columns: dict[str, Column]) -> None:
+    """A short table of the named columns in which sentences wrap, however narrow it is."""
+    said = frame[list(columns)].astype(str).map(messages.plain)
+    first, *_ = labels = [column.label for column in columns.values()]
+    st.table(said.set_axis(labels, axis=1).set_index(first))
+
+
 def paged(frame: pd.DataFrame, columns: dict[str, Column], key: str, *, search: tuple[str, ...] = ()) -> None:
     """A long table, a page at a time: only what is shown travels to the browser.
 

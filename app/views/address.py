@@ -11,6 +11,18 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import streamlit as st
 
+STEPS = """<script>
+if (!window.rimSteps) {
+  window.rimSteps = true;
+  const push = history.pushState.bind(history);
+  history.pushState = (state, title, url) =>
+    new URL(url, location.href).pathname === location.pathname
+      ? history.replaceState(state, title, url)
+      : push(state, title, url);
+}
+</script>"""
+"""What is written into the address of a page takes the place of what was there: one press of Back leaves the page.
+Streamlit makes a step of the browser's history of every word that the server writes, so of every move of a slider."""
 MISSED = "address-missed"
 LISTED = 5
 """Things that are here named beside one that is not."""
@@ -26,6 +38,11 @@ def entered(page: str) -> None:
         st.session_state.pop(MISSED, None)
 
 
+def steps() -> None:
+    """Pages are the steps of the browser's history, not what was set on them."""
+    st.html(STEPS, unsafe_allow_javascript=True)
+
+
 def not_here(what: str, wanted: Sequence[str], here: Sequence[str]) -> None:
     """The address asks for something that is not in this workspace: that is said, with what is; with nothing, nothing.
 
@@ -39,10 +56,10 @@ def not_here(what: str, wanted: Sequence[str], here: Sequence[str]) -> None:
     else:
         rest = "There is none yet."
     named = ", ".join(wanted)
+    what = what if len(wanted) == 1 else f"{what}s"
     verb = "is" if len(wanted) == 1 else "are"
     say(
-        f"The address asks for the {what}{'s' * (len(wanted) > 1)} {named}, which {verb} not in this workspace (or the "
-        f"link was cut off). {rest}"
+        f"The address asks for the {what} {named}, which {verb} not in this workspace (or the link was cut off). {rest}"
     )
 
 

@@ -32,16 +32,16 @@ def size(scenario: services.Scenario, part: str, chosen: Sequence[str], labels: 
     if found is None:
         return
     if found.everyone.empty:
-        st.info("Nobody may get this item here: every user-state has it already.", icon=":material/block:")
+        st.info("Nobody may get this item here: every visitor has it already.", icon=":material/block:")
         return
     st.caption(_said(found))
-    alt = "Expected response by size of the audience, for the best user-states and for those of the plan"
+    alt = "Expected response by size of the audience, for the best visitors and for those of the plan"
     charts.show(audience_charts.size_curve(found.everyone, found.plan, found.counts), "size-curve", alt)
     columns = {
-        "size": Column("Size", "count", "User-states, best first"),
+        "size": Column("Size", "count", "Visitors, best first"),
         "expected": Column("Expected", "decimal", "Of all of them together"),
         "next": Column("Of the next one", "decimal", "Expected of the last one taken"),
-        "share": Column("Of all", "share", "Of what all user-states together are expected to do"),
+        "share": Column("Of all", "share", "Of what all visitors together are expected to do"),
         "happened": Column("Happened", "count", "Interactions in the window, of all of them together"),
     }
     tables.beside(found.everyone, columns, "size-table")
@@ -53,7 +53,7 @@ def _said(found: services.SizeCurve) -> str:
     total = int(everyone["size"].iloc[-1])
     text = (
         f"Half of all the response comes from the best {messages.count(half['size'])} of "
-        f"{messages.count(total, 'user-states')} ({messages.percent(half['size'] / total, 0)})."
+        f"{messages.count(total, 'visitors')} ({messages.percent(half['size'] / total, 0)})."
     )
     if len(found.plan):
         mine = found.plan.iloc[-1]

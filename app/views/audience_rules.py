@@ -28,25 +28,29 @@ def rules_of(scenario: services.Scenario) -> services.AudienceRules:
             )  # fmt: skip
             seed = st.number_input("Seed of the hold-out", 0, 10**9, 0, key="rule-seed", persist_state="session")
         with right:
-            cap = st.number_input(
-                "At most, items a user", 0, 1000, 0, key="rule-cap", persist_state="session",
-                help="Frequency cap over all of a user's states; her best deliveries stay. 0 is no cap.",
+            cap = _limit(
+                "At most, items a user", 1000, "rule-cap",
+                "Frequency cap over all times a user is planned for; her best deliveries stay.",
             )  # fmt: skip
-            most = st.number_input(
-                "At most, deliveries an item", 0, 10**9, 0, key="rule-most", persist_state="session",
-                help="The best of every item stay. 0 is all of them.",
-            )  # fmt: skip
-            least = st.number_input(
-                "At least, users an item", 0, 10**9, 0, key="rule-least", persist_state="session",
-                help="Items with fewer users are dropped: small lists say too much about each, and tools refuse them.",
+            most = _limit("At most, deliveries an item", 10**9, "rule-most", "The best of every item stay.")
+            least = _limit(
+                "At least, users an item", 10**9, "rule-least",
+                "Items with fewer users are dropped: small lists say too much about each, and tools refuse them.",
             )  # fmt: skip
     return services.AudienceRules(
         suppression=suppression or None,
         holdout=holdout / 100,
         holdout_seed=int(seed) if holdout else 0,
-        max_per_user=int(cap) or None,
-        max_size=int(most) or None,
-        min_size=int(least),
+        max_per_user=cap,
+        max_size=most,
+        min_size=least or 0,
+    )
+
+
+def _limit(label: str, most: int, key: str, explanation: str) -> int | None:
+    """A limit of at least one; an empty field is none."""
+    return st.number_input(
+        label, 1, most, None, step=1, placeholder="no limit", key=key, persist_state="session", help=explanation
     )
 
 
@@ -125,6 +129,6 @@ def _say_known(listed: services.ListedUsers, where: str) -> None:
         return
     unknown = f"; unknown: {named}" if listed.unknown else ""
     st.caption(
-        f":material/check: {messages.count(listed.known)} of {messages.count(len(listed.ids))} are users of "
+        f":material/check: {messages.count(listed.known)} of {messages.count(len(listed.ids), 'ids are')} users of "
         f"this dataset{unknown}"
     )

@@ -14,7 +14,7 @@ from app.views.audience_rules import rules_of
 
 PARTS = {"test": "Delivered online (test window)", "calibration": "Planned (calibration windows)"}
 COLUMNS = {
-    "rank": Column("Rank", "count", "1 is the best user-state of the item"),
+    "rank": Column("Rank", "count", "1 is the best visitor of the item"),
     "user_id": Column("User"),
     "title": Column("Item"),
     "item_id": Column("Item id"),
@@ -92,12 +92,12 @@ def _for_items(scenario: services.Scenario, part: str, items: pd.DataFrame, rule
     if made is None:
         return
     promised = items[items["item_id"].isin(chosen)]["minimum"].sum(min_count=1)
-    known = "not known" if pd.isna(promised) else messages.count(promised, "user-states")
+    known = "not known" if pd.isna(promised) else messages.count(promised, "visitors")
     cells = st.columns(4)
     cells[0].metric("Deliveries", messages.count(len(made.pairs)), border=True, help="After the rules")
     cells[1].metric("Users reached", messages.count(made.users), border=True, help="Distinct users")
     cells[2].metric("Expected interactions", messages.decimal(made.expected), border=True, help="In the horizon")
-    cells[3].metric("Promised", known, border=True, help="Minimum exposure of the plan, on these user-states")
+    cells[3].metric("Promised", known, border=True, help="Minimum exposure of the plan, on these visitors")
     _removed(made)
     listed, larger, reasons = st.tabs(
         [":material/list: Users", ":material/query_stats: How large", ":material/help: Why this user"],
@@ -109,7 +109,7 @@ def _for_items(scenario: services.Scenario, part: str, items: pd.DataFrame, rule
             columns = {"title": COLUMNS["title"], **columns}
         tables.paged(made.pairs, columns, "audience-item", search=("user_id",))
         what = "this audience" if len(chosen) == 1 else f"these {len(chosen)} audiences"
-        _download(recipe, scenario, f"Download {what} ({messages.count(len(made.pairs), 'deliveries')})", "items")
+        _download(recipe, scenario, made, f"Download {what}", "items")
     with larger, messages.guard(services.Problem, "draw the curve"):
         size(scenario, part, chosen, labels)
     with reasons, messages.guard(services.Problem, "take the decision apart"):
@@ -130,7 +130,7 @@ def _removed(made: services.MadeAudience) -> None:
     tables.show(made.removals, REMOVED, f"removed-{'-'.join(made.removals['rule'])}", rows=5)
     if made.held_out:
         st.caption(
-            f":material/science: {messages.count(made.held_out, 'users')} are held out. Import the results under "
+            f":material/science: {messages.count(made.held_out, 'users are')} held out. Import the results under "
             "After the campaign to see what writing to the others added."
         )
     if made.pairs.empty:
@@ -175,12 +175,12 @@ def _whole(scenario: services.Scenario, part: str, items: pd.DataFrame, rules: s
         "item_id": Column("Id"),
         "written": Column("Deliveries", "count", "After the rules"),
         "users": Column("Users", "count", "Distinct users, after the rules"),
-        "delivered": Column("In the plan", "count", "User-states that get the item, before any rule"),
-        "minimum": Column("Promised", "count", "User-states that it was promised"),
+        "delivered": Column("In the plan", "count", "Visitors who get the item, before any rule"),
+        "minimum": Column("Promised", "count", "Visitors that it was promised"),
         "expected": Column("Expected interactions", "decimal", "In the horizon, of the deliveries after the rules"),
     }
     tables.paged(items, columns, "audience-items", search=("title", "item_id"))
-    _download(recipe, scenario, f"Download the whole plan ({messages.count(len(made.pairs), 'deliveries')})", "all")
+    _download(recipe, scenario, made, "Download the whole plan", "all")
 
 
 def _after_rules(items: pd.DataFrame, made: services.MadeAudience) -> pd.DataFrame:
@@ -194,8 +194,10 @@ def _after_rules(items: pd.DataFrame, made: services.MadeAudience) -> pd.DataFra
     return items.drop(columns="expected", errors="ignore").join(by_item, on="item_id").fillna(nobody)
 
 
-def _download(recipe: services.AudienceRecipe, scenario: services.Scenario, label: str, key: str) -> None:
-    """The file is made when it is asked for, and written down."""
+def _download(
+    recipe: services.AudienceRecipe, scenario: services.Scenario, made: services.MadeAudience, label: str, key: str
+) -> None:
+    """The file is made when it is asked for, and written down; the button says what it will hold."""
     form = st.segmented_control(
         "Layout",
         list(services.FORMATS),
@@ -215,9 +217,17 @@ def _download(recipe: services.AudienceRecipe, scenario: services.Scenario, labe
             )  # fmt: skip
             country = typed.strip() or None
     asked = services.AudienceRecipe(recipe.scenario_id, recipe.part, recipe.items, recipe.rules, form or "csv", country)
+    holds = f"{messages.count(len(made.pairs), 'rows')}, {messages.count(made.users, 'users')}"
+    if form in ("google", "meta"):
+        wish = waiting.wish(f"file {key}")
+        found: services.ToolFile | None = waiting.result(services.request_tool_file(asked, wish), "count the users")
+        if found is None:
+            return
+        _left_out(found)
+        holds = f"{messages.count(found.users, 'users')}, one a row"
     with messages.guard(services.Problem, "make the file"):
         st.download_button(
-            label,
+            f"{label} ({holds})",
             lambda: services.export_file(asked),
             file_name=services.export_name(asked),
             mime="application/vnd.apache.parquet" if form == "parquet" else "text/csv",
@@ -237,8 +247,25 @@ def _layout_note(contacts: tuple[str, ...]) -> str:
             "Add the events with them (Data → Add a dataset, “Known of users”) to send hashes of them."
         )
     return (
-        f"One row a user, named by SHA-256 of {' and '.join(contacts)}, normalised as the tool asks. "
-        "Users without one that can be used are left out."
+        f"One row a user, however many deliveries, named by SHA-256 of {' and '.join(contacts)}, normalised as the "
+        "tool asks."
+    )
+
+
+def _left_out(found: services.ToolFile) -> None:
+    """How many users are not in a tool's file, and why."""
+    if not found.left_out:
+        return
+    everybody = messages.count(found.users + found.left_out, "users are")
+    reasons = []
+    if found.without:
+        reasons.append(f"{messages.count(found.without)} without any e-mail or phone")
+    if found.unusable:
+        broken = "no address, or a number that names no country"
+        reasons.append(f"{messages.count(found.unusable)} with one that cannot be used ({broken})")
+    st.warning(
+        f"{messages.count(found.left_out)} of {everybody} left out of this file: {', '.join(reasons)}.",
+        icon=":material/person_off:",
     )
 
 

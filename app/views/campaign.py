@@ -12,9 +12,16 @@ from app.ui import audience_charts, charts, messages, tables
 from app.ui.tables import Column
 from app.views import choosing, frame, mapping, waiting
 
-COLUMNS = ("user_id", "item_id", "timestamp", "event_type")
+COLUMNS = ("user_id", "item_id", "timestamp", "event_type", "outcome")
 """Roles of columns that matter for results."""
-WAYS = {"file": "Results of a campaign", "history": "Dry run on the test window"}
+ANSWERS = 20
+"""Words of an outcome column that are listed."""
+WORDS = {
+    "word": Column("In the file"),
+    "read": Column("Is read as", help="yes counts once, no does not; rejected rows are left out"),
+    "rows": Column("Rows", "count"),
+}
+WAYS = {"file": "Results of a campaign", "history": "Dry run"}
 
 
 def page() -> None:
@@ -61,10 +68,11 @@ def _import(scenario: services.Scenario) -> None:
             help="The dry run takes what really happened in the test window, where nobody was written to: a lift whose "
             "interval leaves zero out would be a false alarm.",
         )  # fmt: skip
-        files = _files() if way == "file" else ()
+        named = _uploads() if way == "file" else []
+    files = _files(named) if named else []
     if way == "file" and not files:
         return
-    request = services.CampaignRequest(recipe, tuple(files or ()))
+    request = services.CampaignRequest(recipe, tuple(files))
     key = services.request_results(request, waiting.wish("campaign"))
     found: services.CampaignResult | None = waiting.result(key, "measure the campaign")
     if found is None:
@@ -74,12 +82,13 @@ def _import(scenario: services.Scenario) -> None:
     show_result(found, services.item_titles(scenario.id, recipe.part), "fresh", dry=way == "history")
 
 
-def _files() -> list[services.ResultFile] | None:
-    """Uploaded files with the roles of their event types; None while something is missing."""
+def _uploads() -> list[tuple[str, str]]:
+    """Names and paths of the files of results."""
     uploads = st.file_uploader(
         "Exposures and outcomes (CSV or Parquet)", type=["csv", "parquet", "gz"], accept_multiple_files=True,
         key="campaign-upload",
-        help="One row an event: user, item, time and event type. Exposures and outcomes may be in one file or in two.",
+        help="One row an event: user, item, time and event type. Exposures and outcomes may be in one file or in two. "
+        "Or one row an exposure, with a column that says whether anything came of it: yes or no.",
     )  # fmt: skip
     typed = st.text_input("or a path on this machine", key="campaign-path", placeholder="/data/results.csv").strip()
     st.download_button(
@@ -95,13 +104,17 @@ def _files() -> list[services.ResultFile] | None:
             "Upload what your campaign tool reports: who was shown what and when, and who responded.",
             icon=":material/upload_file:",
         )
-        return None
+    return named
+
+
+def _files(named: list[tuple[str, str]]) -> list[services.ResultFile]:
+    """Files with the roles of their event types; those of which something is missing are left out."""
     found = [_roles(name, path) for name, path in named]
     good = [f for f in found if f is not None]
     left = [messages.plain(name) for (name, _), f in zip(named, found, strict=True) if f is None]
     if good and left:
         st.caption(f":material/info: Measured without {', '.join(left)}, which cannot be used yet.")
-    return good or None
+    return good
 
 
 def _roles(name: str, path: str) -> services.ResultFile | None:
@@ -110,22 +123,80 @@ def _roles(name: str, path: str) -> services.ResultFile | None:
         layout = _layout(name, path)
         if layout is None:
             return None
-        held = services.contents(path, *layout)
-        text = f"{messages.count(held.rows, 'rows')}, {messages.count(held.rejected)} rejected"
-        with st.expander(f"{name}: {text}", icon=":material/warning:" if held.rejected else ":material/check_circle:"):
+        try:
+            held = services.contents(path, *layout)
+        except services.NothingUsable as error:
+            messages.problem(messages.plain(str(error)).replace("\n", "  \n"))
+            _rejected(services.rejected_rows(error.rejects_file), path)
+            return None
+        text = f"{messages.count(held.rows, 'rows')}, {messages.count(len(held.rejects))} rejected"
+        with st.expander(
+            f"{messages.plain(name)}: {text}",
+            icon=":material/warning:" if len(held.rejects) else ":material/check_circle:",
+            expanded=bool(len(held.rejects)),
+        ):
             st.text(held.reasons)
-        types = list(held.types)
-        shown = st.multiselect(
-            "Exposures", types, held.exposures, format_func=lambda t: f"{t} ({held.types[t]:,})", key=f"shown-{path}"
-        )
-        came = st.multiselect(
-            "Outcomes", [t for t in types if t not in shown], [t for t in held.outcomes if t not in shown],
-            format_func=lambda t: f"{t} ({held.types[t]:,})", key=f"came-{path}",
-        )  # fmt: skip
+            _rejected(held.rejects, path)
+        if held.answers is None:
+            shown, came = _types(held, path)
+        else:
+            shown, came = _answered(held, path, dict(layout[0])), []
         if shown or came:
             return services.ResultFile(path, name, tuple(shown), tuple(came), *layout)
         st.info("Say which event types are exposures and which are outcomes.", icon=":material/arrow_upward:")
     return None
+
+
+def _types(held: services.FileContents, path: str) -> tuple[list[str], list[str]]:
+    """Event types that are exposures, and those that are outcomes."""
+    shown = _exposures(held, path)
+    rest = [t for t in held.types if t not in shown]
+    came = st.multiselect(
+        "Outcomes", rest, [t for t in held.outcomes if t in rest], format_func=lambda t: f"{t} ({held.types[t]:,})",
+        key=f"came-{path}",
+    )  # fmt: skip
+    return shown, came
+
+
+def _exposures(held: services.FileContents, path: str) -> list[str]:
+    return st.multiselect(
+        "Exposures", list(held.types), held.exposures, format_func=lambda t: f"{t} ({held.types[t]:,})",
+        key=f"shown-{path}",
+    )  # fmt: skip
+
+
+def _answered(held: services.FileContents, path: str, columns: dict[str, str]) -> list[str]:
+    """How the outcome column is read; which rows are exposures: all of them, unless they have types."""
+    words = held.answers
+    if words is not None:
+        st.markdown(f"**How “{messages.plain(columns['outcome'])}” is read**")
+        more = len(words) - ANSWERS
+        tables.show(words.head(ANSWERS), WORDS, f"answers-{path}", rows=6)
+        if more > 0:
+            st.caption(f"… and {messages.count(more)} more. Is this the column that says yes or no?")
+    if "event_type" in columns:
+        return _exposures(held, path)
+    st.caption(
+        "Every row is an exposure. Where some are not (those of a control group, say), choose the column that tells "
+        "them apart as “Event type”."
+    )
+    return held.exposures
+
+
+def _rejected(rows: pd.DataFrame, path: str) -> None:
+    """Which rows were rejected and why, and the same as a file."""
+    if rows.empty:
+        return
+    columns = {
+        "line": Column("Line", "count", "In the file, the heading is line 1"),
+        "reason": Column("Why"),
+        "text": Column("What it says"),
+    }
+    tables.paged(rows, columns, f"rejects-{path}")
+    st.download_button(
+        "Download the rejected rows", lambda: rows.to_csv(index=False).encode(), file_name="rejected-rows.csv",
+        mime="text/csv", on_click="ignore", icon=":material/download:", key=f"rejects-file-{path}",
+    )  # fmt: skip
 
 
 def _layout(name: str, path: str) -> tuple[tuple[tuple[str, str], ...], services.Writing] | None:
@@ -143,7 +214,7 @@ def _layout(name: str, path: str) -> tuple[tuple[tuple[str, str], ...], services
         if preview is None:
             messages.problem(messages.plain(problem))
             return None
-        found = mapping.columns(preview, "campaign", path, roles=COLUMNS, across=2)
+        found = mapping.columns(preview, "campaign", path, roles=COLUMNS, across=3)
     return None if found is None else (tuple(found.items()), writing)
 
 
@@ -178,7 +249,7 @@ def show_result(found: services.CampaignResult, titles: dict[str, Any], where: s
         "title": Column("Item"),
         "item_id": Column("Id"),
         "verdict": Column("Promise"),
-        "promised": Column("Promised", "count", "User-states, at least"),
+        "promised": Column("Promised", "count", "Visitors, at least"),
         "planned": Column("Planned", "count", "Deliveries of the audience"),
         "withheld": Column("Held out", "count", "Deliveries that the hold-out group did not get"),
         "delivered": Column("Delivered", "count", "Planned deliveries that were made"),
@@ -209,7 +280,7 @@ def _headline(found: services.CampaignResult, items: pd.DataFrame) -> None:
     cells[0].metric(
         "Promises kept", f"{messages.count(kept)} of {messages.count(len(promised))}" if len(promised) else "none made",
         "of this plan", delta_color="off", delta_arrow="off", border=True,
-        help="Items delivered to at least as many user-states as promised.",
+        help="Items delivered to at least as many visitors as promised.",
     )  # fmt: skip
     cells[1].metric(
         "Delivered", messages.count(delivered), f"{messages.percent(delivered / max(1, planned))} of planned",
@@ -230,14 +301,14 @@ def _headline(found: services.CampaignResult, items: pd.DataFrame) -> None:
 def _warnings(found: services.CampaignResult) -> None:
     if found.contaminated:
         st.warning(
-            f"{messages.count(found.contaminated, 'held-out users')} were shown something all the same. They still "
-            "count as held out, which makes the measured lift smaller than the true one.",
+            f"{messages.count(found.contaminated, 'held-out users were')} shown something all the same, and still "
+            "counted as held out: this makes the measured lift smaller than the true one.",
             icon=":material/warning:",
         )
     outside = found.outside_exposures
     if outside:
         st.caption(
-            f":material/info: {messages.count(outside)} of {messages.count(found.exposures, 'exposures')} are of users "
+            f":material/info: {messages.count(outside)} of {messages.count(found.exposures, 'exposures are')} of users "
             "or items outside this audience; they are left out."
         )
 

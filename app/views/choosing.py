@@ -54,7 +54,7 @@ def not_delivered(scenario: services.Scenario) -> None:
     """A plan whose prices were never applied to the test window, and the button that does it."""
     messages.empty(
         "Not delivered yet",
-        "This plan was made, but its prices did not yet decide for the user-states of its test window. That takes a "
+        "This plan was made, but its prices did not yet decide for the visitors of its test window. That takes a "
         "few seconds and is kept with the plan.",
         icon=":material/schedule_send:",
     )

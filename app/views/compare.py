@@ -74,14 +74,19 @@ def _choose(listed: pd.DataFrame, known: pd.DataFrame) -> list[str]:
     )
     address.write(address.PLANS, ",".join(chosen))
     columns = {
-        "label": Column("Plan", width=280),
+        "label": Column("Plan", width=240),
         "model": Column("Model", width=170),
         "version": Column("Data version", "count"),
         "capacity": Column("K", "count", "Items for each user"),
-        "min_exposure": Column("β", "share", "Promised minimum, share of user-states"),
-        "max_exposure": Column("β′", "share", "Promised maximum, share of user-states"),
+        "min_exposure": Column("At least", "share", "Promised minimum (β), share of the visitors"),
+        "max_exposure": Column("At most", "share", "Promised maximum (β′), share of the visitors"),
         "own": Column("Own", "count", "Items and groups with a promise of their own"),
-        "feasible": Column("All kept", "yes", "Whether every promise is kept on the planned user-states"),
+        "feasible": Column(
+            "Kept in the plan",
+            "yes",
+            "Whether every promise is kept on the visitors that the plan was made for, who were known in advance. How "
+            "many are kept on others stands below: “Promises kept when delivered”.",
+        ),
         "objective": Column("Expected", "count", "Expected interactions, in the plan"),
         "precision": Column(messages.PER_DELIVERY, "decimal", messages.ABOUT_PER_DELIVERY),
         "item_perplexity": Column("Items reached", "count", "Effective number (perplexity), in the test window"),
@@ -287,7 +292,7 @@ def _items(found: services.SideBySide) -> None:
         return
     different = found.items[found.items["spread"] > 0]
     if different.empty:
-        st.success("Every item reaches just as many user-states under each of these plans.", icon=":material/equal:")
+        st.success("Every item reaches just as many visitors under each of these plans.", icon=":material/equal:")
         return
     st.caption(
         f"{messages.count(len(different), 'items')} of {messages.count(len(found.items))} differ; "
@@ -296,7 +301,7 @@ def _items(found: services.SideBySide) -> None:
     charts.show(
         plan_charts.differences(different.head(SHOWN), names),
         "compare-items",
-        "User-states delivered of the items that differ most, one mark a plan",
+        "Visitors reached by the items that differ most, one mark a plan",
     )
     with st.expander("Show all items as a table", icon=":material/table:"):
         columns = {"title": Column("Item"), "item_id": Column("Id"), "spread": Column("Difference", "count")}

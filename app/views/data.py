@@ -160,7 +160,7 @@ def _windows(info: services.DatasetInfo) -> None:
             )
         columns = {
             "part": Column("Part"),
-            "states": Column("User-states", "count", "A user together with a time"),
+            "states": Column("Visitors", "count", "A visitor is a user at one time"),
             "users": Column("Users", "count"),
             "items": Column("Items", "count"),
             "history_events": Column("History events", "count", "Events the models may see"),

@@ -36,12 +36,12 @@ def page() -> None:
 
 def _simulation(scenario: services.Scenario, found: services.Simulation) -> None:
     _headline(scenario, found)
-    over_time, offline, load, section_f = st.tabs(
+    over_time, offline, load, capacity = st.tabs(
         [
             ":material/timeline: Over time",
             ":material/compare: Offline against online",
             ":material/stacked_bar_chart: Load of the users",
-            ":material/balance: Capacity (Section F)",
+            ":material/balance: More items for each user",
         ],
         key="delivery-tabs",
     )
@@ -51,8 +51,8 @@ def _simulation(scenario: services.Scenario, found: services.Simulation) -> None
         _offline(scenario, found)
     with load, messages.guard(services.Problem, "draw the load"):
         _load(found)
-    with section_f, messages.guard(services.Problem, "draw the capacity"):
-        _section_f(scenario)
+    with capacity, messages.guard(services.Problem, "draw the capacity"):
+        _capacity(scenario)
 
 
 def _headline(scenario: services.Scenario, found: services.Simulation) -> None:
@@ -72,7 +72,7 @@ def _headline(scenario: services.Scenario, found: services.Simulation) -> None:
         delta_color="off", delta_arrow="off", border=True, help="Summed over the items that fall short.",
     )  # fmt: skip
     cells[2].metric(
-        "Delivered", messages.count(online.get("delivered")), f"to {messages.count(found.states, 'user-states')}",
+        "Delivered", messages.count(online.get("delivered")), f"to {messages.count(found.states, 'visitors')}",
         delta_color="off", delta_arrow="off", border=True,
     )  # fmt: skip
     cells[3].metric(
@@ -83,19 +83,19 @@ def _headline(scenario: services.Scenario, found: services.Simulation) -> None:
 
 def _over_time(found: services.Simulation) -> None:
     if found.own_times:
-        st.caption("User-states come at the times they have in the test window.")
+        st.caption("Visitors come at the times they have in the test window.")
     else:
         st.caption(
-            f"User-states come with their user's first event in the test window: {messages.percent(found.came, 0)} do. "
+            f"Visitors come with their user's first event in the test window: {messages.percent(found.came, 0)} do. "
             "The others come last, in a seeded order, as a message would reach them."
         )
     steps = found.course.steps
     if steps["on_pace"].notna().any() or steps["over"].notna().any():
-        charts.show(audience_charts.course(steps), "course", "Share of the promises on pace as user-states come")
+        charts.show(audience_charts.course(steps), "course", "Share of the promises on pace as visitors come")
     else:
         st.info("This plan promises nothing: there is no pace to keep.", icon=":material/info:")
     columns = {
-        "decided": Column("User-states so far", "count"),
+        "decided": Column("Visitors so far", "count"),
         "time": Column("Until", "time"),
         "delivered": Column("Deliveries", "count", "Of all items"),
         "on_pace": Column("On pace", "share", "Promised items at or above their promise times the share decided"),
@@ -121,17 +121,15 @@ def _items(found: services.Simulation) -> None:
     if chosen:
         columns = found.items.set_index("item_id")["column"]
         courses = {labels[i]: found.course.item(int(columns[i])) for i in chosen}
-        charts.show(
-            audience_charts.item_courses(courses), "item-courses", "Deliveries of some items as user-states come"
-        )
+        charts.show(audience_charts.item_courses(courses), "item-courses", "Deliveries of some items as visitors come")
     shown = {
         "title": Column("Item"),
         "item_id": Column("Id"),
         "verdict": Column("Promise"),
-        "delivered": Column("Delivered", "count", "User-states of the test window"),
+        "delivered": Column("Delivered", "count", "Visitors of the test window"),
         "minimum": Column("At least", "count"),
         "maximum": Column("At most", "count"),
-        "online_share": Column("Of the user-states", "share"),
+        "online_share": Column("Of the visitors", "share"),
     }
     if found.items["maximum"].isna().all():
         del shown["maximum"]
@@ -140,7 +138,7 @@ def _items(found: services.Simulation) -> None:
 
 def _offline(scenario: services.Scenario, found: services.Simulation) -> None:
     st.caption(
-        "Offline, the plan knew its user-states in advance (calibration windows). Online, the same prices met others "
+        "Offline, the plan knew its visitors in advance (calibration windows). Online, the same prices met others "
         "(test window). Items off the line were delivered more or less than planned."
     )
     charts.show(audience_charts.shares(found.items), "shares", "Planned against delivered share of every item")
@@ -190,7 +188,7 @@ def _hindsight(best: services.Hindsight) -> None:
     )  # fmt: skip
     if not best.feasible:
         st.info(
-            "On the test window not even hindsight can keep all promises together: there were fewer user-states, or "
+            "On the test window not even hindsight can keep all promises together: there were fewer visitors, or "
             "other ones, than planned for.",
             icon=":material/info:",
         )
@@ -198,38 +196,38 @@ def _hindsight(best: services.Hindsight) -> None:
 
 def _load(found: services.Simulation) -> None:
     figures = found.figures.set_index("figure")
-    reached = next((row for name, row in figures.iterrows() if "User-states effectively" in str(name)), None)
+    reached = next((row for name, row in figures.iterrows() if "Visitors effectively" in str(name)), None)
     if reached is not None and reached["online"] is not None:
         st.caption(
-            f"Online, the load is as even as if {messages.count(reached['online'], 'user-states')} of "
-            f"{messages.count(found.states)} shared it equally (perplexity)."
+            f"Online, the load is as even as if {messages.count(reached['online'], 'visitors')} of "
+            f"{messages.count(found.states)} shared it equally."
         )
     full = found.load[found.load[["planned", "online"]].max(axis=1) > 0]
     if len(full) == 1 and full["low"].iloc[0] == full["high"].iloc[0]:
         st.caption(
-            f"Every user-state gets {messages.count(full['low'].iloc[0], 'items')}: no limit keeps an item back, so "
+            f"Every visitor gets {messages.count(full['low'].iloc[0], 'items')}: no limit keeps an item back, so "
             "all places are filled. With a limit on the popular items, or a larger K, the load spreads."
         )
-    charts.show(audience_charts.load(found.load), "load", "How many items user-states get, planned and online")
+    charts.show(audience_charts.load(found.load), "load", "How many items visitors get, planned and online")
     columns = {
         "low": Column("From (items)", "count"),
         "high": Column("To (items)", "count"),
-        "planned": Column("Planned", "share", "Of the user-states of the calibration windows"),
-        "online": Column("Online", "share", "Of the user-states of the test window"),
+        "planned": Column("Planned", "share", "Of the visitors of the calibration windows"),
+        "online": Column("Online", "share", "Of the visitors of the test window"),
     }
     tables.beside(found.load, columns, "load-table")
 
 
-def _section_f(scenario: services.Scenario) -> None:
-    """Relevance against the balance of load, and what is really delivered, while the users' capacity grows."""
+def _capacity(scenario: services.Scenario) -> None:
+    """Relevance against the balance of load, and what is really delivered, as users may get more (Section F)."""
     st.caption(
-        "Every item may reach at most a share β′ of the user-states, and wants to. The more items a user may get (α), "
+        "Every item may reach only a share of the visitors, and wants to. The more items a user may get, "
         "the more relevant the deliveries are, and the more they pile up on few users."
     )
     choose, button = st.columns([2, 1], vertical_alignment="bottom")
     percent = choose.select_slider(
-        "No item reaches more than (β′)", [0.5, 1.0, 2.0, 5.0, 10.0, 20.0], 1.0, format_func=lambda p: f"{p:g} %",
-        key="load-most",
+        "No item reaches more than", [0.5, 1.0, 2.0, 5.0, 10.0, 20.0], 1.0, format_func=lambda p: f"{p:g} %",
+        key="load-most", help="Share of the visitors; the paper's β′.",
     )  # fmt: skip
     share = float(percent) / 100
     if not waiting.over(services.load_key(scenario, share), "sweep the capacity"):
@@ -241,9 +239,9 @@ def _section_f(scenario: services.Scenario) -> None:
         st.rerun()
     if stored is None:
         messages.empty(
-            "No sweep yet for this β′",
-            "The sweep plans this plan's model with α from 1 % to 100 % of the items, offline and online. It goes on "
-            "beside the page, and its points are kept.",
+            "No sweep yet for this limit",
+            "The sweep plans with this plan's model, with 1 % to 100 % of the items for each user, users known in "
+            "advance and one at a time. It goes on beside the page, and its points are kept.",
             icon=":material/balance:",
         )
         return
@@ -253,27 +251,27 @@ def _section_f(scenario: services.Scenario) -> None:
 def _sweep(points: pd.DataFrame) -> None:
     left, right = st.columns(2, gap="large")
     with left:
-        st.markdown("**Relevance against an even load** (Figures S4 to S6)")
+        st.markdown("**Relevance against an even load**", help="Figures S4 to S6 of the paper")
         charts.show(
             audience_charts.user_load(points),
             "user-load",
-            "Interactions per delivery against user-states effectively reached",
+            "Interactions per delivery against visitors effectively reached",
         )
     with right:
-        st.markdown("**Really delivered per item** (Figure S7)")
-        alt = "Share of the user-states delivered per item by capacity"
+        st.markdown("**Really delivered per item**", help="Figure S7 of the paper")
+        alt = "Share of the visitors delivered per item by capacity"
         charts.show(audience_charts.delivered_share(points), "delivered-share", alt)
     columns = {
-        "mode": Column("Mode", help="Offline knows the users in advance; online decides for one at a time"),
+        "mode": Column("How", help="With the users known in advance, or deciding for one visitor at a time (online)"),
         "capacity": Column("Items a user", "count"),
-        "alpha": Column("α", "share", "Of all items"),
+        "alpha": Column("Of all items", "share", "Items a user may get, as a share of all: the paper's α"),
         "precision": Column(messages.PER_DELIVERY, "decimal", messages.ABOUT_PER_DELIVERY),
-        "users_reached": Column("User-states reached", "share", "Effective number (perplexity), of all"),
-        "delivered_share": Column("Delivered per item", "share", "Mean share of the user-states"),
-        "ideal_share": Column("Ideal", "share", "β′, or α where the places are fewer"),
-        "over": Column("Items above β′", "share"),
+        "users_reached": Column("Visitors reached", "share", "Effective number (perplexity), of all"),
+        "delivered_share": Column("Delivered per item", "share", "Mean share of the visitors"),
+        "ideal_share": Column("Ideal", "share", "The limit, or what there are places for"),
+        "over": Column("Items above the limit", "share"),
     }
-    tables.beside(points, columns, "user-load-table")
+    tables.beside(points.assign(mode=points["mode"].map(charts.mode)), columns, "user-load-table")
 
 
 page()

@@ -30,6 +30,7 @@ def ready(page: str) -> bool:
         _dataset_picker()
         st.fragment(_running, run_every=BUSY if services.active_jobs() else IDLE)()
         st.caption(f":material/folder: {messages.plain(opened.root.name)}", help=f"The workspace: `{opened.root}`")
+        address.steps()
     _what_happened()
     _what_is_not_here()
     return True

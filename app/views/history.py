@@ -33,8 +33,14 @@ def put(request: services.PlanRequest) -> None:
         state["plan-most"] = 100 * request.max_exposure
     state["plan-seed"] = request.seed
     state["plan-sure"] = request.confidence is not None
-    put_promises(request.promises)
+    put_promises(_in_place(request.promises))
     put_rules(request.rules)
+
+
+def _in_place(promises: tuple[services.Promise, ...]) -> tuple[services.Promise, ...]:
+    """Promises in the order of the table as it is, new ones behind: a way out or an undone step moves no row."""
+    places = {services.about(p): i for i, p in enumerate(st.session_state.get(TABLE, ()))}
+    return tuple(sorted(promises, key=lambda p: places.get(services.about(p), len(places))))
 
 
 def enter(info: services.DatasetInfo, models: list[services.ModelInfo]) -> None:

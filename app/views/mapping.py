@@ -15,7 +15,14 @@ ROLES = {
     "value": ("Value", "Optional: amount or rating"),
     "event_type": ("Event type", "Optional: click, purchase …"),
     "title": ("Title", "Optional: what people call the item"),
+    "outcome": (
+        "Outcome (yes or no)",
+        "Optional: a column that says of every row what came of it. Yes, true, 1, bought … count once; no, false, 0, - "
+        "and nothing do not; a whole number counts as often as it says.",
+    ),
 }
+EVENTS = ("user_id", "item_id", "timestamp", "value", "event_type", "title")
+"""Roles of columns of an event log."""
 NOT_THERE = "(not in the file)"
 NEEDED = ("user_id", "item_id", "timestamp")
 
@@ -68,7 +75,7 @@ def encoding_of(key: str) -> str:
 
 
 def columns(
-    preview: services.Preview, key: str, table: str, *, roles: tuple[str, ...] = tuple(ROLES), across: int = len(ROLES)
+    preview: services.Preview, key: str, table: str, *, roles: tuple[str, ...] = EVENTS, across: int = len(EVENTS)
 ) -> dict[str, str] | None:
     """The first rows, and which column plays which role; None (and that on the page) while one that is needed is not.
 
@@ -81,6 +88,13 @@ def columns(
     across : int
         Controls in a row.
     """
+    if preview.rows.empty:
+        st.warning(
+            "The file has a header and no rows: there is nothing to take in. Export it again with its rows, or choose "
+            "another file.",
+            icon=":material/table_rows_narrow:",
+        )
+        return None
     st.caption(f"The first {messages.count(len(preview.rows), 'rows')}, as they are in the file:")
     types = services.guessed_types(preview)
     shown = {c: Column(f"{c} ({types[str(c)]})", help="As its cells look") for c in preview.rows.columns}
@@ -92,7 +106,7 @@ def columns(
             cells = st.columns(across)
         label, explanation = ROLES[role]
         options = [NOT_THERE, *names]
-        guess = preview.guess.get(role)
+        guess = preview.outcome if role == "outcome" else preview.guess.get(role)
         index = options.index(guess) if guess in options else 0
         column = cells[i % across].selectbox(label, options, index, key=f"{key}-{role}-{table}", help=explanation)
         if column != NOT_THERE:

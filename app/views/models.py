@@ -177,7 +177,7 @@ def _offer(job: services.Job) -> None:
         same = " It would fail again as it is: change that and train below." if job.way_on == "change" else ""
         text.markdown(
             f"{STATE_ICONS[job.state]} **{messages.plain(job.title)}** on {messages.plain(job.dataset)} "
-            f"{ENDED[job.state]} at {messages.percent(job.share, 0)}. {messages.plain(job.message or '')}{same}"
+            f"{ENDED[job.state]} at {messages.percent(job.share, 0)}. {messages.plain(services.aftermath(job))}{same}"
         )
         if job.way_on == "resume" and go.button(
             "Resume", key=f"resume-{job.id}", type="primary", icon=":material/play_arrow:", width="stretch"
@@ -215,7 +215,7 @@ def _compare(info: services.DatasetInfo) -> None:
     with figure:
         measure = st.segmented_control(
             "Measure", list(MEASURES), format_func=lambda m: _first_upper(MEASURES[m]), default="recall", required=True,
-            key="compare-measure", help="Of the best one percent of the items, or of the user-states. Interactions per "
+            key="compare-measure", help="Of the best one percent of the items, or of the visitors. Interactions per "
             "recommendation are the paper's precision.",
         )  # fmt: skip
         if len(measured):
@@ -237,10 +237,10 @@ def _compare(info: services.DatasetInfo) -> None:
         "user_precision": Column(
             "Users for an item: interactions per recommendation",
             "decimal",
-            "Per chosen user-state: the paper's precision",
+            "Per chosen visitor: the paper's precision",
         ),
         "user_recall": Column("recall", "decimal"),
-        "user_perplexity": Column("users reached", "count", "Effective number of user-states (perplexity)"),
+        "user_perplexity": Column("users reached", "count", "Effective number of visitors (perplexity)"),
         "seconds": Column("Training (s)", "count"),
         "created_at": Column("Trained", "time"),
     }
@@ -259,7 +259,7 @@ def _best(rows: pd.DataFrame) -> None:
         if len(known):
             best = known.loc[known[column].idxmax()]
             size = int(best[column.replace("precision", "size")])
-            unit = "items" if column.startswith("item") else "user-states"
+            unit = "items" if column.startswith("item") else "visitors"
             st.metric(
                 f"Best at: {task.lower()}",
                 best["model"],
@@ -307,10 +307,10 @@ def _calibration(model_id: str) -> None:
     happened = float((frame["happened"] * frame["members"])[frame["side"] == "user"].sum())
     ratio = happened / expected if expected else float("nan")
     st.caption(
-        f"{messages.count(expected)} interactions were expected in the test window and {messages.count(happened)} "
+        f"{messages.count(expected, 'interactions were')} expected in the test window and {messages.count(happened)} "
         f"happened: {messages.percent(ratio, 0)} of what was expected. Marks above the line: more happened."
     )
-    sides = (("user", "User-states, from the quietest to the busiest tenth"), ("item", "Items, from rare to popular"))
+    sides = (("user", "Visitors, from the quietest to the busiest tenth"), ("item", "Items, from rare to popular"))
     for cell, (side, heading) in zip(st.columns(2, gap="large"), sides, strict=True):
         with cell:
             st.markdown(f"**{heading}**")

@@ -64,7 +64,7 @@ def _limits(rules: services.Rules) -> services.Rules:
         placeholder="no limit",
         key="rules-per-user",
         persist_state="session",
-        help="Over all of a user's user-states together. K above limits each of them.",
+        help="Over all times that a user comes, together. K above limits each of them.",
     )
     limit = budget.number_input(
         "Budget",
@@ -83,15 +83,15 @@ def _items(model_id: str) -> None:
     """Dates, values and costs."""
     catalogue = services.catalogue_of(model_id)
     st.caption(
-        "An item may have dates (only user-states between them get it), a value (the plan then maximises value × "
+        "An item may have dates (only visitors who come between them get it), a value (the plan then maximises value × "
         "interactions: a margin, for example; items without one count 1) and a cost for the budget. Type into the last "
         "row to add one; choose rows on the left to delete them."
     )
     columns: Columns = {
         "item": st.column_config.TextColumn("Item", help="Its id or title"),
         "title": st.column_config.TextColumn("Title", disabled=True),
-        "start": _moment("From", "UTC; user-states at or after it"),
-        "end": _moment("Until", "UTC; user-states before it"),
+        "start": _moment("From", "UTC; visitors who come at or after it"),
+        "end": _moment("Until", "UTC; visitors who come before it"),
         "value": st.column_config.NumberColumn("Value", min_value=0.0, help="Of one interaction; 1 where it is empty"),
         "cost": st.column_config.NumberColumn("Cost", min_value=0.0, help="Of one delivery"),
     }

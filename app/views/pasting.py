@@ -14,6 +14,8 @@ from app.ui.tables import Column
 
 LONGEST = 20_000
 """Characters of left-out rows that are put back into the field, to be corrected there."""
+READ = 12
+"""Left-out rows up to which each is said in full, however narrow the window; of more there is a table to scroll."""
 MOST = 6
 """Rows of an edited table that are complained of one by one."""
 
@@ -100,15 +102,17 @@ def left_out(key: str) -> None:
     if not problems:
         return
     with st.container(border=True, key=f"{key}-left-out"):
-        text, button = st.columns([5, 1], vertical_alignment="center")
+        they = "It stands" if len(problems) == 1 else "They stand"
         said = "Nothing was taken in" if not taken else f"{messages.count(taken, 'rows')} taken in"
         where = (
-            " They stand under **Paste or upload** again, to be corrected."
+            f" {they} under **Paste or upload** again, to be corrected."
             if back
-            else " Download them below, correct them and upload them."
+            else " Download what was left out below, correct it and upload it."
         )
-        text.warning(f"**{said}; {messages.count(len(problems), 'rows')} left out.**{where}", icon=":material/warning:")
-        button.button("Dismiss", key=f"{key}-dismiss", width="stretch", on_click=_dismiss, args=(key,))
+        with st.container(horizontal=True, vertical_alignment="center"):
+            number = messages.count(len(problems), "rows")
+            st.warning(f"**{said}; {number} left out.**{where}", icon=":material/warning:")
+            st.button("Dismiss", key=f"{key}-dismiss", on_click=_dismiss, args=(key,))
         frame = pd.DataFrame(
             [(p.row, p.cell, p.cause, p.advice) for p in problems], columns=["row", "cell", "why", "do"]
         )
@@ -118,7 +122,10 @@ def left_out(key: str) -> None:
             "why": Column("Why it was left out", width=300),
             "do": Column("What to do"),
         }
-        tables.show(frame, columns, f"{key}-left-table", rows=6, tall=True)
+        if len(frame) <= READ:
+            tables.sentences(frame, columns)
+        else:
+            tables.show(frame, columns, f"{key}-left-table", rows=6, tall=True)
         st.download_button(
             "Download the rows left out", left.encode(), f"{key}-left-out.csv", "text/csv", on_click="ignore",
             icon=":material/download:", key=f"{key}-left-download",

@@ -31,7 +31,7 @@ def _minimums(result: services.PlanResult, dear: pd.DataFrame) -> None:
     unit = result.unit
     st.caption(
         f"{messages.count(len(dear), 'items')} would not reach the promised minimum by themselves. "
-        f"The cost is the {unit} given up for each further user-state such an item is shown to. {_dearest(dear)}"
+        f"The cost is the {unit} given up for each further visitor such an item is shown to. {_dearest(dear)}"
     )
     alt = "What one more delivery of each item with a price costs, dearest first"
     charts.show(plan_charts.prices(dear.assign(item=dear["title"]), unit), "prices", alt)
@@ -40,41 +40,43 @@ def _minimums(result: services.PlanResult, dear: pd.DataFrame) -> None:
         thousand=1000 * dear["cost"],
         boosted=(dear["planned_delivered"] - dear["free"]).clip(lower=0),
     )
-    columns = {
-        "title": Column("Item"),
-        "item_id": Column("Id"),
+    costs = {
         "thousand": Column("A thousand more cost", "decimal", f"In {unit}, at the price of the next one"),
         "cost": Column("Cost of one more", "decimal", f"{unit.capitalize()} given up per delivery"),
-        "free": Column("By itself", "count", "User-states it would reach without promises"),
-        "boosted": Column("Boosted by", "count", "User-states it gets beyond those"),
-        "planned_delivered": Column("Planned", "count", "User-states in the calibration windows"),
-        "planned_minimum": Column("At least", "count", "Promised user-states"),
     }
-    if dear["free"].isna().all():
-        del columns["free"], columns["boosted"]
-    tables.paged(dear, columns, "prices-table", search=("title", "item_id"))
+    more = {"boosted": Column("Boosted by", "count", "Visitors it gets beyond those")}
+    limit = {"planned_minimum": Column("At least", "count", "Promised visitors")}
+    _priced(dear, costs, more, limit, "prices-table")
 
 
 def _maximums(result: services.PlanResult, held: pd.DataFrame) -> None:
     most = held.iloc[0]
     st.caption(
         f"{messages.count(len(held), 'items')} would reach more than the promised maximum. The maximum costs what each "
-        f"further user-state of such an item would bring: {messages.decimal(most['held_back'])} {result.unit} for "
+        f"further visitor of such an item would bring: {messages.decimal(most['held_back'])} {result.unit} for "
         f"{messages.plain(most['title'])}, which is held back most."
     )
     held = held.assign(kept_back=(held["free"] - held["planned_delivered"]).clip(lower=0))
+    gain = {"held_back": Column("One more would bring", "decimal", f"In {result.unit}, if its maximum were one higher")}
+    more = {"kept_back": Column("Held back by", "count", "Visitors that it would reach and does not")}
+    limit = {"planned_maximum": Column("At most", "count", "Promised visitors")}
+    _priced(held, gain, more, limit, "maximums-table")
+
+
+def _priced(
+    items: pd.DataFrame, price: dict[str, Column], moved: dict[str, Column], limit: dict[str, Column], key: str
+) -> None:
+    """Items with a price; what it moved (``moved``) where it is known what each would reach without promises."""
+    free = {"free": Column("By itself", "count", "Visitors it would reach without promises"), **moved}
     columns = {
         "title": Column("Item"),
         "item_id": Column("Id"),
-        "held_back": Column("One more would bring", "decimal", f"In {result.unit}, if its maximum were one higher"),
-        "free": Column("By itself", "count", "User-states it would reach without promises"),
-        "kept_back": Column("Held back by", "count", "User-states that it would reach and does not"),
-        "planned_delivered": Column("Planned", "count", "User-states in the calibration windows"),
-        "planned_maximum": Column("At most", "count", "Promised user-states"),
+        **price,
+        **(free if items["free"].notna().any() else {}),
+        "planned_delivered": Column("Planned", "count", "Visitors in the calibration windows"),
+        **limit,
     }
-    if held["free"].isna().all():
-        del columns["free"], columns["kept_back"]
-    tables.paged(held, columns, "maximums-table", search=("title", "item_id"))
+    tables.paged(items, columns, key, search=("title", "item_id"))
 
 
 def _dearest(dear: pd.DataFrame) -> str:
@@ -109,7 +111,7 @@ def _story(result: services.PlanResult, dear: pd.DataFrame) -> None:
         columns = {
             "title": Column("Item"),
             "item_id": Column("Id"),
-            "lost": Column("Loses per delivery", "decimal", "User-states, at the margin"),
+            "lost": Column("Loses per delivery", "decimal", "Visitors, at the margin"),
         }
         tables.show(shown, columns, "story-table", rows=6)
 
@@ -129,7 +131,7 @@ def who_loses(result: services.PlanResult) -> None:
     cells = st.columns(3)
     cells[0].metric("Places that change hands", messages.count(int(lost.sum())), border=True)
     cells[1].metric(
-        "User-states that lose relevance",
+        "Visitors who lose relevance",
         messages.percent(losses.worse),
         border=True,
         help="That give up more than half a percent of the interactions expected of them.",
@@ -143,21 +145,21 @@ def who_loses(result: services.PlanResult) -> None:
     left, right = st.columns(2, gap="large")
     with left:
         st.subheader("Items that give way", anchor=False)
-        charts.show(plan_charts.gave_way(gave.head(12)), "gave-way", "Items that lose most user-states")
+        charts.show(plan_charts.gave_way(gave.head(12)), "gave-way", "Items that lose most visitors")
     with right:
         st.subheader("Users who pay", anchor=False)
-        charts.show(plan_charts.given_up(result.given_up), "given-up", "User-states by the share they give up")
+        charts.show(plan_charts.given_up(result.given_up), "given-up", "Visitors by the share they give up")
         columns = {
             "low": Column("From", "share", "Share of expected interactions given up"),
             "high": Column("To", "share"),
-            "states": Column("User-states", "count"),
+            "states": Column("Visitors", "count"),
         }
         tables.beside(result.given_up, columns, "given-up-table")
     columns = {
         "title": Column("Item"),
         "item_id": Column("Id"),
-        "free": Column("Without promises", "count", "User-states"),
-        "planned_delivered": Column("With them", "count", "User-states"),
-        "lost": Column("Lost", "count", "User-states"),
+        "free": Column("Without promises", "count", "Visitors"),
+        "planned_delivered": Column("With them", "count", "Visitors"),
+        "lost": Column("Lost", "count", "Visitors"),
     }
     tables.paged(gave, columns, "gave-way-table", search=("title", "item_id"))

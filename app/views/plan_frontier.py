@@ -49,16 +49,18 @@ def frontier(result: services.PlanResult) -> None:
     else:
         columns = {
             "model": Column("Model"),
-            "mode": Column("Mode", help="Offline knows the users in advance; online decides for one at a time"),
-            "min_exposure": Column("β", "share", "Promised minimum share of user-states"),
+            "mode": Column(
+                "How", help="With the users known in advance, or deciding for one visitor at a time (online)"
+            ),
+            "min_exposure": Column("At least", "share", "Promised minimum (β), share of the visitors"),
             "precision": Column(messages.PER_DELIVERY, "decimal", messages.ABOUT_PER_DELIVERY),
             "item_perplexity": Column("Items reached", "count", "Effective number (perplexity)"),
-            "user_perplexity": Column("Users reached", "count", "Effective number of user-states (perplexity)"),
+            "user_perplexity": Column("Users reached", "count", "Effective number of visitors (perplexity)"),
             "kept": Column("Promises kept", "share", "Share of the items at or above their promise"),
             "shortfall": Column("Shortfall", "share", "Missing deliveries, as a share of those promised"),
             "gap": Column("Gap", "share", "How far from the optimum the plan can be"),
         }
-        tables.beside(stored, columns, "frontier-table")
+        tables.beside(stored.assign(mode=stored["mode"].map(charts.mode)), columns, "frontier-table")
     columns = {
         "name": Column("Plan"),
         "precision": Column(messages.PER_DELIVERY, "decimal"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 NAMED = 5
 """Items that a model does not know, named one by one."""
+FITTING = 20
+"""Characters of a model's name that the list has room for on a narrow screen; longer ones are said again below it."""
 LISTED = 5_000
 """Items up to which a list offers them; of more, ids or titles are typed."""
 
@@ -32,23 +35,26 @@ def sliders(models: list[services.ModelInfo]) -> services.PlanRequest:
     chosen = st.selectbox(
         "Scores of",
         list(names),
-        format_func=lambda i: services.model_label(names[i]),
+        format_func=_model_names(models).__getitem__,
         key="plan-model",
         persist_state="session",
         help="The model whose expected interactions are planned with.",
     )
+    long = len(names[chosen].name) > FITTING
+    st.caption(services.model_label(names[chosen]) if long else services.model_split(names[chosen]))
     services.warm_up(chosen)
     size = services.plan_size(chosen)
     capacity = st.slider(
-        "Items for each user (K)",
+        "Items for each visitor (K)",
         1,
         _capacity_range(size),
         key="plan-capacity",
         persist_state="session",
-        help="How many items each user-state can get at most. As a share of all items it is the paper's α.",
+        help="How many items each visitor can get at most. A visitor is a user at one time: somebody planned for in "
+        "two windows counts as two. As a share of all items this is the paper's α.",
     )
     _fitted("plan-capacity", capacity, "K was {:,}, and this model knows fewer items: it is {:,} now.")
-    st.caption(f"α = {messages.percent(capacity / size.items, 2)} of {messages.count(size.items, 'items')}")
+    st.caption(f"{messages.percent(capacity / size.items, 2)} of {messages.count(size.items, 'items')}")
     end = _least_range(size, capacity)
     least = st.slider(
         "Every item reaches at least (β)",
@@ -58,7 +64,7 @@ def sliders(models: list[services.ModelInfo]) -> services.PlanRequest:
         format="%.2f %%" if end <= 10 else "%.1f %%",
         key="plan-least",
         persist_state="session",
-        help="Share of the user-states that each item is promised.",
+        help="Share of the visitors that each item is promised.",
     )
     _fitted("plan-least", least, "β was {:.6g} %, which the slider has no room for here: it is {:.6g} % now.")
     most = None
@@ -72,7 +78,7 @@ def sliders(models: list[services.ModelInfo]) -> services.PlanRequest:
             format="%.0f %%",
             key="plan-most",
             persist_state="session",
-            help="Share of the user-states that no item may exceed.",
+            help="Share of the visitors that no item may exceed.",
         )
     sure = st.toggle(
         "Be 90 % sure when delivered",
@@ -85,6 +91,12 @@ def sliders(models: list[services.ModelInfo]) -> services.PlanRequest:
     share = None if most is None else round(most / 100, 6)
     confidence = services.SURE if sure else None
     return services.PlanRequest(chosen, capacity, round(least / 100, 6), share, seed, confidence=confidence)
+
+
+def _model_names(models: list[services.ModelInfo]) -> dict[str, str]:
+    """Models by id as short as tells them apart; how they were cut stands below the list, which has little room."""
+    alike = Counter(m.name for m in models)
+    return {m.id: m.name if alike[m.name] == 1 else services.model_label(m) for m in models}
 
 
 def _least_range(size: services.PlanSize, capacity: int) -> float:
@@ -144,13 +156,13 @@ def places(request: services.PlanRequest) -> None:
         return
     if request.promises:
         st.caption(
-            f"Promised: {messages.count(promised)} deliveries, {messages.percent(promised / total, 0)} of the "
+            f"Promised: {messages.count(promised, 'deliveries')}, {messages.percent(promised / total, 0)} of the "
             f"{messages.short(total)} places."
         )
     else:
         st.caption(
             f"Each of {messages.count(size.items, 'items')} is promised "
-            f"{messages.count(size.promised(request.min_exposure), 'user-states')}: together "
+            f"{messages.count(size.promised(request.min_exposure), 'visitors')}: together "
             f"{messages.percent(promised / total, 0)} of the {messages.short(total)} places."
         )
     if promised > total:
@@ -239,7 +251,8 @@ def resting(request: services.PlanRequest) -> None:
 
 def _add(catalogue: pd.DataFrame) -> None:
     """One more promise, chosen from lists."""
-    about, which, low, high, go = st.columns([1.3, 2.4, 1, 1, 0.9], vertical_alignment="bottom")
+    with st.container(key="own-new"):
+        about, which, low, high, go = st.columns([1.3, 2.4, 1, 1, 0.9], vertical_alignment="bottom")
     kind = about.selectbox(
         "About",
         services.abouts(catalogue),
@@ -308,7 +321,7 @@ def _editor(promises: tuple[services.Promise, ...], catalogue: pd.DataFrame) -> 
 def _percent(label: str) -> ColumnConfig:
     """A column of shares, in percent."""
     return st.column_config.NumberColumn(
-        label, help="Share of the user-states", min_value=0.0, max_value=100.0, step=0.001, format="%.4g %%"
+        label, help="Share of the visitors", min_value=0.0, max_value=100.0, step=0.001, format="%.4g %%"
     )
 
 

@@ -33,15 +33,16 @@ def show(result: services.PlanResult, stored: services.PlanResult | None = None)
 def _verdict(result: services.PlanResult, stored: services.PlanResult | None) -> None:
     """Where the figures come from, and what stands in the way of the promises."""
     if result.saved is not None:
-        line, button = st.columns([4, 1], vertical_alignment="center")
-        line.caption(
-            f":material/bookmark: **{messages.plain(result.saved.name)}**, as it was saved "
-            f"{messages.ago(result.saved.created_at)}"
-        )
-        if button.button("Compute again", key="plan-compute-again", icon=":material/refresh:", width="stretch"):
-            st.session_state["plan-again-of"] = result.request.key
-            waiting.take_up()
-            st.rerun()
+        with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+            st.caption(
+                f":material/bookmark: **{messages.plain(result.saved.name)}**, as it was saved "
+                f"{messages.ago(result.saved.created_at)}",
+                width="content",
+            )
+            if st.button("Compute again", key="plan-compute-again", icon=":material/refresh:"):
+                st.session_state["plan-again-of"] = result.request.key
+                waiting.take_up()
+                st.rerun()
     elif stored is not None and stored.saved is not None:
         same = services.same_figures(result, stored.saved)
         text = "computed again with the same figures" if same else "computed again; its figures have changed since"
@@ -52,8 +53,9 @@ def _verdict(result: services.PlanResult, stored: services.PlanResult | None) ->
         m = result.margin
         short = "" if m.reached >= m.asked else f" There is room for {messages.percent(m.reached, 0)} only."
         st.caption(
-            f":material/shield: Planned to be {messages.percent(m.asked, 0)} sure: {messages.count(m.added)} more "
-            f"deliveries are promised than asked for, at {messages.percent(m.cost, 2)} of what is expected.{short}"
+            f":material/shield: Planned to be {messages.percent(m.asked, 0)} sure: "
+            f"{messages.count(m.added, 'deliveries are')} promised beyond what is asked for, at "
+            f"{messages.percent(m.cost, 2)} of what is expected.{short}"
         )
     if not result.counts:
         st.info(
@@ -76,7 +78,9 @@ def _clash(result: services.PlanResult) -> None:
                 f"by {result.over_budget:,.6g}."
             )
         st.warning(
-            f"**{said}**\n\n" + "\n".join(f"- {messages.plain(p)}" for p in shown) + f"{more}\n\n{kept}",
+            f"**{said}**\n\n"
+            + "\n".join(f"- {messages.plain(messages.visitors(p))}" for p in shown)
+            + f"{more}\n\n{kept}",
             icon=":material/warning:",
         )
         promises.ways_out(result.request, result, "plan", "Ways out:")
@@ -107,13 +111,13 @@ def headline(result: services.PlanResult) -> None:
         (
             "Kept when delivered",
             f"{messages.count(result.promises - result.broken_online)} of {total}" if made else "none made",
-            "one user at a time",
-            "Promises kept in the test window, where the same prices decide for one user-state at a time.",
+            "one visitor at a time",
+            "Promises kept in the test window, where the same prices decide for one visitor at a time.",
         ),
         (
             messages.PER_DELIVERY,
             messages.decimal(result.online.precision),
-            f"{messages.count(result.online.item_perplexity)} items in effect",
+            f"{messages.count(result.online.item_perplexity, 'items')} in effect",
             f"{messages.ABOUT_PER_DELIVERY}; below it, the effective number of items reached (perplexity).",
         ),
     )  # fmt: skip
@@ -186,22 +190,22 @@ def _delivery(result: services.PlanResult) -> None:
     charts.show(
         plan_charts.delivery(items, outlook=outlook),
         "delivery",
-        "User-states expected for every item against its promise, with the interval that holds nine of ten windows"
+        "Visitors expected to get every item against its promise, with the interval that holds nine of ten windows"
         if outlook
-        else "User-states delivered for every item against its promise",
+        else "Visitors who got every item against its promise",
     )
     columns = {
         "title": Column("Item"),
         "item_id": Column("Id"),
-        "said": Column("Outlook", help="Of the promise, when other user-states come one at a time", width=210),
+        "said": Column("Outlook", help="Of the promise, when other visitors come one at a time", width=210),
         "chance": Column("Chance", "share", "That the promise is kept"),
         "verdict": Column("Promise"),
-        "expected": Column("Expected", "count", "User-states that will get the item"),
+        "expected": Column("Expected", "count", "Visitors who will get the item"),
         "low": Column("From", "count", "Nine of ten windows lie between"),
         "high": Column("To", "count", "Nine of ten windows lie between"),
-        "delivered": Column("In the test window" if outlook else "Delivered", "count", "User-states that get the item"),
-        "minimum": Column("At least", "count", "Promised user-states"),
-        "maximum": Column("At most", "count", "Promised user-states"),
+        "delivered": Column("In the test window" if outlook else "Delivered", "count", "Visitors who get the item"),
+        "minimum": Column("At least", "count", "Promised visitors"),
+        "maximum": Column("At most", "count", "Promised visitors"),
         "cost": Column(
             "Cost of one more", "decimal", "Expected interactions given up for one more delivery of this item"
         ),
@@ -241,7 +245,7 @@ def _outlook(result: services.PlanResult) -> None:
             number = messages.count(int(counts.get(verdict, 0)), "items")
             cell.metric(name, number, border=True, help=explanation)
     st.caption(
-        "What these prices will deliver to as many other user-states as the test window has: the band holds nine of "
+        "What these prices will deliver to as many other visitors as the test window has: the band holds nine of "
         "ten such windows, as users are drawn anew from the calibration windows. In the test window itself "
         f"{messages.percent(result.foreseen, 0)} of the items came to lie within their band."
     )
@@ -253,15 +257,15 @@ def _certificate(result: services.PlanResult) -> None:
     unit = result.unit
     if c.feasible:
         st.success(
-            f"Every promise is kept on the planned user-states. No plan that keeps them can have more than "
+            f"Every promise is kept on the planned visitors. No plan that keeps them can have more than "
             f"{messages.decimal(c.upper_bound, 5)} {unit}; this one has {messages.decimal(c.objective, 5)}.",
             icon=":material/verified:",
         )
     else:
         st.warning(
             "Some promises are not kept: an item falls short by up to "
-            f"{messages.count(c.max_shortfall, 'user-states')} and exceeds by up to "
-            f"{messages.count(c.max_excess, 'user-states')}. Lower β, raise K or leave items out.",
+            f"{messages.count(c.max_shortfall, 'visitors')} and exceeds by up to "
+            f"{messages.count(c.max_excess, 'visitors')}. Lower β, raise K or leave items out.",
             icon=":material/warning:",
         )
     rows = {
@@ -270,9 +274,9 @@ def _certificate(result: services.PlanResult) -> None:
         "Gap (how far from the optimum, at most)": "none is shown while a promise is unmet"
         if c.gap is None
         else messages.percent(c.gap, 4),
-        "Largest shortfall": messages.count(c.max_shortfall, "user-states"),
-        "Largest excess": messages.count(c.max_excess, "user-states"),
-        "User-states planned": messages.count(result.states),
+        "Largest shortfall": messages.count(c.max_shortfall, "visitors"),
+        "Largest excess": messages.count(c.max_excess, "visitors"),
+        "Visitors planned": messages.count(result.states),
         "Items": messages.count(len(result.items)),
         "Seed": messages.count(result.request.seed),
     }
@@ -283,7 +287,9 @@ def _certificate(result: services.PlanResult) -> None:
                 continue
             most = row["maximum"]
             limit = "" if np.isinf(most) else f", at most {messages.count(most)}"
-            said = f"{messages.count(row['delivered'])} deliveries (at least {messages.count(row['minimum'])}{limit})"
+            said = (
+                f"{messages.count(row['delivered'], 'deliveries')} (at least {messages.count(row['minimum'])}{limit})"
+            )
             rows[f"Together: {messages.plain(row['name'])}"] = said
     if result.seconds is not None:
         rows["Computed in"] = messages.duration(result.seconds)

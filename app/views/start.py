@@ -123,7 +123,7 @@ def _here(loaded: list[services.Loaded]) -> None:
         with st.container(border=True, gap="small"):
             st.markdown(f":material/database: **{messages.plain(info.label)}**")
             st.caption(
-                f"{messages.short(info.events)} {'event' if info.events == 1 else 'events'} of "
+                f"{messages.short(info.events, 'events')} of "
                 f"{messages.count(info.users, 'users')} with "
                 f"{messages.count(info.items, 'items')}, {info.first:%d %b %Y} to {info.last:%d %b %Y} · "
                 f"{messages.count(one.models, 'models')} · {messages.count(one.plans, 'saved plans')}"

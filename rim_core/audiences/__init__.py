@@ -5,10 +5,17 @@ from rim_core.audiences.curve import response_curve
 from rim_core.audiences.export import COLUMNS, FORMATS, ExportReceipt, export_audience, export_pairs
 from rim_core.audiences.formulas import neutralised
 from rim_core.audiences.hashing import held_out
-from rim_core.audiences.layouts import LAYOUTS
+from rim_core.audiences.layouts import LAYOUTS, LaidOut
 from rim_core.audiences.lists import id_columns, read_ids
 from rim_core.audiences.pairs import plan_pairs
-from rim_core.audiences.recipes import AudienceRecipe, audience_of, reproduces, stored_contacts, write_audience
+from rim_core.audiences.recipes import (
+    AudienceRecipe,
+    audience_of,
+    laid_out,
+    reproduces,
+    stored_contacts,
+    write_audience,
+)
 from rim_core.audiences.selection import Audience, AudienceRules, Removal, select_audience
 from rim_core.audiences.why import Reasons, explain
 
@@ -21,6 +28,7 @@ __all__ = [
     "AudienceRules",
     "ContactColumns",
     "ExportReceipt",
+    "LaidOut",
     "Reasons",
     "Removal",
     "audience_of",
@@ -33,6 +41,7 @@ __all__ = [
     "hashed_phones",
     "held_out",
     "id_columns",
+    "laid_out",
     "neutralised",
     "plan_pairs",
     "read_ids",

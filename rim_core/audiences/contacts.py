@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,12 +17,22 @@ from rim_core.errors import DataError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-EMAIL_NAMES = ("email", "email_address", "e_mail", "mail", "emailaddress", "hashed_email", "email_sha256")
-PHONE_NAMES = (
-    "phone", "phone_number", "phonenumber", "mobile", "mobile_phone", "mobile_number", "telephone", "tel", "msisdn",
-    "hashed_phone", "phone_sha256",
-)  # fmt: skip
-"""Names of user columns that hold contacts, best first."""
+NAMES = {
+    "email": (
+        "email", "emailaddress", "mail", "mailaddress", "hashedemail", "emailsha256", "emailadresse", "mailadresse",
+        "courriel", "adressemail", "adresseemail", "adressecourriel", "adresseelectronique", "correo",
+        "correoelectronico", "indirizzoemail", "postaelettronica", "emailadres", "enderecodeemail", "epost",
+        "epostadress", "adresemail", "adresaemail",
+    ),
+    "phone": (
+        "phone", "phonenumber", "mobile", "mobilephone", "mobilenumber", "telephone", "telephonenumber", "tel",
+        "cellphone", "msisdn", "hashedphone", "phonesha256", "telefon", "telefonnummer", "telefonnr", "telnr", "mobil",
+        "mobilnummer", "mobiltelefon", "handy", "handynummer", "numerodetelephone", "telephoneportable",
+        "telephonemobile", "telefono", "numerodetelefono", "numeroditelefono", "movil", "cellulare", "telefone",
+        "telemovel", "celular", "telefoon", "telefoonnummer", "mobiel", "gsm", "numertelefonu", "komorka",
+    ),
+}  # fmt: skip
+"""Names of user columns that hold contacts, best first: without accents and in small letters, nothing between them."""
 
 _HASHED = "^[0-9a-fA-F]{64}$"
 _ADDRESS = r"^[^@]+@[^@]+\.[^@]+$"
@@ -43,10 +55,14 @@ class ContactColumns:
 
 
 def contact_columns(names: Iterable[str]) -> ContactColumns:
-    """The columns that are called like an e-mail address or a phone number."""
-    plain = {name.strip().lower().replace(" ", "_").replace("-", "_"): name for name in names}
-    email = next((plain[n] for n in EMAIL_NAMES if n in plain), None)
-    return ContactColumns(email, next((plain[n] for n in PHONE_NAMES if n in plain), None))
+    """The columns that are called like an e-mail address or a phone number, in one of Europe's larger languages."""
+    plain = {_plain(name): name for name in names}
+    return ContactColumns(*(next((plain[n] for n in NAMES[kind] if n in plain), None) for kind in ("email", "phone")))
+
+
+def _plain(name: str) -> str:
+    """Small letters and digits of a name: "E-Mail-Adresse" and "Téléphone" as "emailadresse" and "telephone"."""
+    return re.sub("[^a-z0-9]", "", unicodedata.normalize("NFKD", name.lower()))
 
 
 def hashed_emails(texts: pa.Array) -> pa.Array:

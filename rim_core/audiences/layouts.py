@@ -7,7 +7,9 @@ under the name that each tool has for the advertiser's own id.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import reduce
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -46,13 +48,20 @@ class LaidOut:
         One row a user, in the order given.
     hashed : bool
         Named by contacts; by user id otherwise.
-    left_out : int
-        Users without a usable contact.
+    without, unusable : int
+        Users who are left out because they have no contact at all, or only what is none: no address, no number, or a
+        number that names no country.
     """
 
     table: pa.Table
     hashed: bool
-    left_out: int
+    without: int = 0
+    unusable: int = 0
+
+    @property
+    def left_out(self) -> int:
+        """Users without a usable contact."""
+        return self.without + self.unusable
 
 
 def lay_out(
@@ -78,20 +87,24 @@ def lay_out(
     names = LAYOUTS[layout]
     distinct = pd.Index(pd.unique(users.to_pandas().astype(object)))
     if contacts is None or not len(contacts.columns):
-        return LaidOut(pa.table({names.user_id: pa.array(distinct, pa.string())}), hashed=False, left_out=0)
+        return LaidOut(pa.table({names.user_id: pa.array(distinct, pa.string())}), hashed=False)
     known = contacts.reindex(distinct)
+    texts = {kind: _texts(known[kind].to_numpy(object)) for kind in ("email", "phone") if kind in known}
     columns: dict[str, pa.Array] = {}
-    if "email" in known:
-        columns[names.email] = hashed_emails(_texts(known["email"].to_numpy(object)))
-    if "phone" in known:
-        phones = _texts(known["phone"].to_numpy(object))
-        columns[names.phone] = hashed_phones(phones, plus=names.plus, country_code=country_code)
+    if "email" in texts:
+        columns[names.email] = hashed_emails(texts["email"])
+    if "phone" in texts:
+        columns[names.phone] = hashed_phones(texts["phone"], plus=names.plus, country_code=country_code)
     table = pa.table(columns)
-    usable = pc.is_valid(table.column(0))
-    for column in table.columns[1:]:
-        usable = pc.or_(usable, pc.is_valid(column))
+    usable = _any(pc.is_valid(column) for column in table.columns)
+    said = _any(pc.fill_null(pc.match_substring_regex(text, r"\S"), False) for text in texts.values())
+    without = len(table) - (pc.sum(said).as_py() or 0)
     kept = table.filter(usable)
-    return LaidOut(kept, hashed=True, left_out=len(table) - len(kept))
+    return LaidOut(kept, hashed=True, without=without, unusable=len(table) - len(kept) - without)
+
+
+def _any(masks: Iterable[pa.Array]) -> pa.Array:
+    return reduce(pc.or_, masks)
 
 
 def _texts(values: np.ndarray) -> pa.Array:

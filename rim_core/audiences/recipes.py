@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+import pyarrow as pa
 
 from rim_core.audiences.contacts import contact_columns
 from rim_core.audiences.export import ExportReceipt, export_pairs
-from rim_core.audiences.layouts import LAYOUTS
+from rim_core.audiences.layouts import LAYOUTS, LaidOut, lay_out
 from rim_core.audiences.selection import Audience, AudienceRules, select_audience
 from rim_core.errors import DataError, NotFoundError
 
@@ -129,6 +130,22 @@ def write_audience(
         recipe=recipe.to_dict(),
     )
     return receipt, record, made
+
+
+def laid_out(workspace: Workspace, recipe: AudienceRecipe) -> LaidOut:
+    """What the file of a recipe in a campaign tool's layout holds: its users, and how many are left out and why.
+
+    Raises
+    ------
+    NotFoundError
+        As :func:`audience_of`.
+    DataError
+        The country code is none.
+    """
+    made = audience_of(workspace, recipe)
+    contacts = stored_contacts(workspace, workspace.scenario(recipe.scenario_id))
+    users = pa.chunked_array([pa.array(made.pairs["user_id"], pa.string())])
+    return lay_out(users, recipe.format, contacts, country_code=recipe.country_code)
 
 
 def reproduces(workspace: Workspace, export_id: str) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from rim_core.cli.output import table
+from rim_core.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -76,5 +77,5 @@ def split_words(config: Mapping[str, Any]) -> str:
     windows = int(config.get("calibration", 1))
     start = pd.Timestamp(config["start"]).date() if config.get("start") else "the last that fit"
     length = pd.Timedelta(config.get("horizon", "14D"))
-    whole = f"{length.days} days" if length == pd.Timedelta(length.days, "D") else str(length)
-    return f"{whole} from {start}, {windows} calibration window{'s' if windows > 1 else ''} before{seen}"
+    whole = counted(length.days, "days") if length == pd.Timedelta(length.days, "D") else str(length)
+    return f"{whole} from {start}, {counted(windows, 'calibration windows')} before{seen}"

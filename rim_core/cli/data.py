@@ -12,6 +12,7 @@ import click
 
 from rim_core.cli.output import Output, as_json, duration, examples, table
 from rim_core.errors import DataError
+from rim_core.wording import counted
 
 if TYPE_CHECKING:
     from rim_core.storage import DatasetInfo
@@ -109,7 +110,7 @@ def show(out: Output, name: str, version: int | None) -> None:
     best = [{"item_id": item, "title": title, "events": events} for item, title, events in popular]
     features = {"users": info.user_columns, "items": info.item_columns}
     lines = [
-        f"{info.label}, {info.source}: {info.events:,} events of {info.users:,} users and {info.items:,} items,",
+        f"{info.label}, {info.source}: {_size(info)},",
         f"{info.first:%Y-%m-%d %H:%M} to {info.last:%Y-%m-%d %H:%M} UTC; event types: {', '.join(info.event_types)}.",
         *(f"Known of {who}: {', '.join(names)}." for who, names in features.items() if names),
         *([info.report.summary()] if info.report else []),
@@ -131,10 +132,17 @@ def remove(out: Output, name: str, version: int | None, yes: bool) -> None:
         found = workspace.dataset(name, version)
         if not yes:
             click.confirm(
-                f"Remove {found.label if version else name} with {found.events:,} events?", abort=True, err=True
+                f"Remove {found.label if version else name} with {counted(found.events, 'events')}?",
+                abort=True,
+                err=True,
             )
         gone = workspace.remove_dataset(name, version)
     out.answer([_document(info) for info in gone], f"Removed {', '.join(info.label for info in gone)}.")
+
+
+def _size(info: DatasetInfo) -> str:
+    events, users = counted(info.events, "events"), counted(info.users, "users")
+    return f"{events} of {users} and {counted(info.items, 'items')}"
 
 
 def _as_typed(text: str) -> str:

@@ -6,6 +6,7 @@ import click
 
 from rim_core.cli.output import Output, as_json, examples, table
 from rim_core.cli.plan import scenario_document
+from rim_core.wording import counted
 
 WORST = 10
 
@@ -38,11 +39,13 @@ def deliver(out: Output, plan: str) -> None:
     }
     m, n = delivered.matrix.shape
     text = [
-        f"{scenario.name} ({scenario.id}), {source.info.name} on {m:,} test states and {n:,} items:",
-        f"{delivered.delivered:,} deliveries, {online['expected']:,.1f} interactions expected, {online['hits']:,.0f} "
-        f"happened: precision {online['precision']:.5f}, {online['item_perplexity']:,.0f} items in effect.",
-        f"{counts.get('kept', 0):,} of {n:,} items are within their promise, {counts.get('short', 0):,} short, "
-        f"{counts.get('over', 0):,} over.",
+        f"{scenario.name} ({scenario.id}), {source.info.name} on {counted(m, 'test states')} and "
+        f"{counted(n, 'items')}:",
+        f"{counted(delivered.delivered, 'deliveries')}, {online['expected']:,.1f} interactions expected, "
+        f"{online['hits']:,.0f} happened: precision {online['precision']:.5f}, "
+        f"{counted(online['item_perplexity'], 'items')} in effect.",
+        f"{counts.get('kept', 0):,} of {counted(n, 'items are')} within their promise, "
+        f"{counts.get('short', 0):,} short, {counts.get('over', 0):,} over.",
     ]
     if worst:
         titles = {"title": "Furthest from their promise", "minimum": "At least", "delivered": "Delivered"}

@@ -13,6 +13,7 @@ import click
 
 from rim_core.cli.output import Output, as_json, examples
 from rim_core.errors import DataError, NotFoundError
+from rim_core.wording import counted
 
 if TYPE_CHECKING:
     from rim_core.audiences import Audience, ExportReceipt
@@ -109,15 +110,18 @@ def export(
 
 def _said(receipt: ExportReceipt, audience: Audience) -> str:
     """What was written, and what was not."""
-    lines = [f"{receipt.path.resolve()}: {receipt.rows:,} rows."]
+    lines = [f"{receipt.path.resolve()}: {counted(receipt.rows, 'rows')}."]
     lines += [
-        f"  {r.rule} removed {r.pairs:,} deliveries ({r.users:,} users and {r.items:,} items are gone)"
+        f"  {r.rule} removed {counted(r.pairs, 'deliveries')} (gone: {counted(r.users, 'users')} and "
+        f"{counted(r.items, 'items')})"
         for r in audience.removals
     ]
     if receipt.left_out:
-        lines.append(f"  {receipt.left_out:,} users have no e-mail or phone that can be used (--country-code may help)")
+        lines.append(
+            f"  {counted(receipt.left_out, 'users have')} no e-mail or phone that can be used (--country-code may help)"
+        )
     if receipt.neutralised:
-        lines.append(f"  {receipt.neutralised:,} cells got a ' in front")
+        lines.append(f"  {counted(receipt.neutralised, 'cells')} got a ' in front")
     return "\n".join(lines)
 
 

@@ -13,6 +13,7 @@ import click
 from rim_core.cli.models import find_model
 from rim_core.cli.output import Output, as_json, examples, table
 from rim_core.errors import ConstraintError, InfeasibleError
+from rim_core.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -112,7 +113,8 @@ def plan(out: Output, /, model: str | None, listing: bool, **asked: Any) -> None
     }
     text = "\n".join(
         [
-            f"{scenario.name} ({scenario.id}), {info.name} on {source.calibration.shape[0]:,} calibration states:",
+            f"{scenario.name} ({scenario.id}), {info.name} on "
+            f"{counted(source.calibration.shape[0], 'calibration states')}:",
             *made.problems,
             "",
             certificate_text(scenario.certificate),
@@ -264,8 +266,8 @@ def certificate_text(certificate: Mapping[str, Any]) -> str:
         {"what": "expected interactions", "value": f"{certificate['objective']:,.3f}"},
         {"what": "no plan can expect more than", "value": f"{certificate['upper_bound']:,.3f}"},
         {"what": "gap", "value": gap},
-        {"what": "largest shortfall", "value": f"{certificate['max_shortfall']:,} user-states"},
-        {"what": "largest excess", "value": f"{certificate['max_excess']:,} user-states"},
+        {"what": "largest shortfall", "value": counted(certificate["max_shortfall"], "user-states")},
+        {"what": "largest excess", "value": counted(certificate["max_excess"], "user-states")},
         {"what": "every promise kept", "value": "yes" if certificate["feasible"] else "no"},
     ]
     return table(rows, {"what": "Certificate", "value": ""})

@@ -10,6 +10,7 @@ from rim_core.cli.export import file_name
 from rim_core.cli.frontier import frontier_text
 from rim_core.cli.plan import certificate_text, dearest_text
 from rim_core.walk import dearest_promises
+from rim_core.wording import counted
 
 if TYPE_CHECKING:
     from rim_core.cli.demo import Demonstration
@@ -35,7 +36,8 @@ def show_demo(workspace: Workspace, made: Demonstration) -> tuple[dict[str, Any]
     info = made.dataset
     text = "\n".join(
         [
-            f"{info.label}: {info.events:,} events of {info.users:,} users and {info.items:,} items.",
+            f"{info.label}: {counted(info.events, 'events')} of {counted(info.users, 'users')} and "
+            f"{counted(info.items, 'items')}.",
             "",
             f"Models, {split_words(made.models[0].split)} (trained briefly):",
             "",
@@ -51,7 +53,7 @@ def show_demo(workspace: Workspace, made: Demonstration) -> tuple[dict[str, Any]
             "",
             dearest_text(dearest),
             "",
-            f"Audience of {audience['item']} ({audience['rows']:,} rows): {audience['path']}",
+            f"Audience of {audience['item']} ({counted(audience['rows'], 'rows')}): {audience['path']}",
         ]
     )
     return document, text

@@ -9,7 +9,8 @@ from pathlib import Path
 import duckdb
 import pandas as pd
 
-from rim_core.columns import ITEM, TIME, USER
+from rim_core.columns import ITEM, TIME, TYPE, USER
+from rim_core.datasets.answers import answer_of
 from rim_core.datasets.sql import cause, exact_path
 from rim_core.datasets.tables import (
     SAMPLE,
@@ -47,6 +48,8 @@ class Preview:
         Of the guessed time column; None when it cannot be read.
     missing : tuple of str
         Canonical columns a person must choose.
+    outcome : str or None
+        Column that answers yes or no and seems to say what came of it.
     """
 
     name: str
@@ -57,6 +60,14 @@ class Preview:
     header: bool
     time_format: str | None
     missing: tuple[str, ...]
+    outcome: str | None = None
+
+
+OUTCOMES = (
+    "outcome", "response", "responded", "converted", "conversion", "purchased", "purchase", "bought", "redeemed",
+    "clicked", "click", "ordered", "reaction", "success", "gekauft", "reagiert", "acheté", "comprado",
+)  # fmt: skip
+"""Names of columns that say what came of an exposure, best first."""
 
 
 def guess_columns(path: str | Path, *, rows: int = 20, encoding: str = "utf-8") -> Preview:
@@ -101,7 +112,20 @@ def guess_columns(path: str | Path, *, rows: int = 20, encoding: str = "utf-8") 
         header=named,
         time_format=form,
         missing=tuple(role for role in (USER, ITEM, TIME) if role not in guess),
+        outcome=_guess_outcome(frame, guess),
     )
+
+
+def _guess_outcome(frame: pd.DataFrame, guess: dict[str, str]) -> str | None:
+    """The column, mostly of answers, called like an outcome; without event types, else the only one of yes and no."""
+    left = [str(c) for c in frame.columns if str(c) not in (guess.get(role) for role in (USER, ITEM, TIME, TYPE))]
+    answers = {c: [answer_of(cell) for cell in frame[c].dropna()] for c in left}
+    plain = {c.strip().lower(): c for c in left if 2 * answers[c].count(None) < len(answers[c])}
+    named = next((plain[name] for name in OUTCOMES if name in plain), None)
+    if named is not None or TYPE in guess:
+        return named
+    only = [c for c in left if set(answers[c]) == {0.0, 1.0}]
+    return only[0] if len(only) == 1 else None
 
 
 def _first_rows(connection: duckdb.DuckDBPyConnection, path: Path) -> pd.DataFrame:

@@ -31,7 +31,8 @@ staged_users     user_id VARCHAR (unique), features VARCHAR (JSON object or NULL
 the same columns.
 
 Rejected are rows without user, item or time; with a time that cannot be read or lies in the future; with a
-value that is no finite number or negative; identical to an earlier row (``duplicates="keep"`` keeps them);
+value that is no finite number or negative, or an outcome that is neither yes nor no; identical to an earlier row
+(``duplicates="keep"`` keeps them);
 with ids that hold NUL or more than 1 000 characters; and lines that cannot be cut into cells or decoded.
 Ids are kept as they are, formulas included: they are neutralised where a file for a spreadsheet is written.
 An empty value counts as 1, an empty event type is the reader's default; both are counted in the report.
@@ -103,6 +104,8 @@ class Staged:
         Sentences for the report.
     distinct : bool
         Whether every row counts, equal to another or not.
+    answers : bool
+        Whether values were read from yes and no.
     """
 
     parts: tuple[TextPart, ...]
@@ -111,6 +114,7 @@ class Staged:
     users: str | None = None
     notes: tuple[str, ...] = ()
     distinct: bool = False
+    answers: bool = False
 
 
 class Reader(ABC):
@@ -328,7 +332,7 @@ def _reasons(staged: Staged, instant: str) -> list[tuple[str, Reason]]:
         (f"timestamp IS NULL OR timestamp < '{EARLIEST}'::TIMESTAMP", Reason.BAD_TIME),
         ("timestamp = 'infinity'::TIMESTAMP", Reason.BAD_TIME),
         (f"timestamp > {instant}", Reason.FUTURE),
-        (f"fault >= {BAD_VALUE} OR NOT isfinite(value)", Reason.BAD_VALUE),
+        (f"fault >= {BAD_VALUE} OR NOT isfinite(value)", Reason.ANSWER if staged.answers else Reason.BAD_VALUE),
         ("value < 0", Reason.NEGATIVE),
         (_LONG, Reason.LONG_ID),
     ]

@@ -8,6 +8,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from rim_core.wording import counted
+
 
 class Reason(StrEnum):
     """Why a row was rejected: the word counted in the report and written in the rejects file."""
@@ -19,6 +21,7 @@ class Reason(StrEnum):
     FUTURE = "time in the future"
     BAD_VALUE = "unreadable value"
     NEGATIVE = "negative value"
+    ANSWER = "neither yes nor no"
     ENCODING = "not in the stated encoding"
     COLUMNS = "wrong number of columns"
     LENGTH = "line too long"
@@ -42,6 +45,7 @@ _ADVICE = {
     Reason.FUTURE: "Check the unit and the time zone of the times.",
     Reason.BAD_VALUE: "Values must be numbers that are written alike, such as 1234.5 or, with decimal=',', 1.234,5.",
     Reason.NEGATIVE: "Returns and corrections are no interactions; leave the value column out to keep these rows.",
+    Reason.ANSWER: "Write yes or no, true or false, 1 or 0, or how often it happened; nothing and - count as no.",
     Reason.ENCODING: "State the encoding of the file, for example encoding='latin-1'.",
     Reason.COLUMNS: "These lines have more or fewer cells than the others; quote cells that hold the delimiter.",
     Reason.LENGTH: "A line may hold 2 MB; look for a quote that is never closed.",
@@ -108,13 +112,18 @@ class ImportReport:
 
     def summary(self, *, where: bool = True) -> str:
         """The report as text for a person, one fact a line; ``where`` also says where the rejects file lies."""
-        found = f"; {self.users:,} users, {self.items:,} items, {self.first} to {self.last}." if self.rows_kept else "."
-        lines = [f"{self.source}: {self.rows_kept:,} of {self.rows_read:,} rows kept{found}"]
+        found = "."
+        if self.rows_kept:
+            users, items = counted(self.users, "users"), counted(self.items, "items")
+            found = f"; {users}, {items}, {self.first} to {self.last}."
+        lines = [f"{self.source}: {self.rows_kept:,} of {counted(self.rows_read, 'rows')} kept{found}"]
         for reason, count in sorted(self.rejected.items(), key=lambda pair: -pair[1]):
             lines.append(f"{count:,} rejected: {reason}. {Reason(reason).advice}")
         if where and self.rejects_file is not None:
             lines.append(f"Rejected rows are in {self.rejects_file}.")
-        lines += [f"{count:,} empty cells of {column} got the default." for column, count in self.defaults.items()]
+        lines += [
+            f"{counted(count, 'empty cells')} of {column} got the default." for column, count in self.defaults.items()
+        ]
         return "\n".join([*lines, *self.notes])
 
     def to_dict(self) -> dict[str, Any]:

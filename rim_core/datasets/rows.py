@@ -51,7 +51,8 @@ TEXTS_AT_ONCE = 100_000
 class RowSelect:
     """SQL expressions over the columns of a source for the columns of :data:`ROWS`; what is left out is NULL there.
 
-    ``time_text`` and ``value_text`` are what ``timestamp`` and ``value`` are read from, where they can fail to be.
+    ``time_text`` and ``value_text`` are what ``timestamp`` and ``value`` are read from, where they can fail to be;
+    ``answers`` says that values are read from yes and no.
     """
 
     user_id: str
@@ -64,6 +65,7 @@ class RowSelect:
     title: str | None = None
     item_features: str | None = None
     user_features: str | None = None
+    answers: bool = False
 
     @property
     def more(self) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from rim_core.columns import DEFAULT_TYPE, ITEM, TIME, TITLE, TYPE, USER, VALUE
+from rim_core.datasets.answers import answer_sql
 from rim_core.datasets.importing import Reader, Staged
 from rim_core.datasets.numbers import Decimal, Style, check_decimal, column_style, number_sql
 from rim_core.datasets.rows import BAD_VALUE, ROWS, RowSelect, TextPart, add_columns, create_rejects, create_rows
@@ -52,6 +53,9 @@ class Columns:
     user_id, item_id, timestamp : str
     value, event_type : str or None
         Without: every event counts 1, every type is the default.
+    outcome : str or None
+        In place of ``value``: whether something came of it, yes or no, or how often (see
+        :mod:`rim_core.datasets.answers`).
     title : str or None
         Title of the item.
     item_features, user_features : tuple of str
@@ -66,6 +70,7 @@ class Columns:
     title: str | None = None
     item_features: tuple[str, ...] = ()
     user_features: tuple[str, ...] = ()
+    outcome: str | None = None
 
     @classmethod
     def of(cls, mapping: Mapping[str, object] | Columns | None, names: Sequence[str]) -> Columns:
@@ -82,6 +87,8 @@ class Columns:
             columns = mapping
         else:
             columns = cls._from_mapping(dict(mapping) if mapping is not None else guess_names(names), names)
+        if columns.value is not None and columns.outcome is not None:
+            raise FormatError("An event counts by its value or by its outcome: map one of the two.")
         wanted = columns.used
         found = _listed(names)
         absent = [c for c in wanted if c not in names]
@@ -118,7 +125,9 @@ class Columns:
     @property
     def used(self) -> tuple[str, ...]:
         """Every column of the file that is read, once."""
-        single = (self.user_id, self.item_id, self.timestamp, self.value, self.event_type, self.title)
+        single = (
+            self.user_id, self.item_id, self.timestamp, self.value, self.outcome, self.event_type, self.title,
+        )  # fmt: skip
         return tuple(dict.fromkeys(c for c in (*single, *self.item_features, *self.user_features) if c is not None))
 
 
@@ -247,7 +256,9 @@ class TableReader(Reader):
             with as_table(connection, path, layout, name=self.path) as source:
                 return column_style(connection, cell(str(columns.value)), source, semicolons=layout.delimiter == ";")
 
-        suspect = columns.value is not None and bool(head[cell(columns.value)].str.contains(",").any())
+        if columns.value is None:
+            return self._staged(*read("plain"))
+        suspect = bool(head[cell(columns.value)].str.contains(",").any())
         return self._read_values(connection, read, style, suspect=suspect)
 
     def _stage_parquet(self, connection: duckdb.DuckDBPyConnection) -> Staged:
@@ -325,6 +336,7 @@ class TableReader(Reader):
             items=_first_known(ITEM, about_items) if about_items else None,
             users=_first_known(USER, ["user_features"]) if "user_features" in select.more else None,
             notes=(note,) if note else (),
+            answers=select.answers,
         )
 
 
@@ -485,6 +497,9 @@ def _row_select(
     if columns.value is not None:
         optional["value"] = number_sql(cell(columns.value), decimal)
         optional["value_text"] = text(columns.value)
+    elif columns.outcome is not None:
+        optional["value"] = answer_sql(text(columns.outcome))
+        optional["value_text"] = text(columns.outcome)
     if columns.event_type is not None:
         optional["event_type"] = text(columns.event_type)
     if columns.title is not None:
@@ -492,7 +507,10 @@ def _row_select(
     for role, names in (("item_features", columns.item_features), ("user_features", columns.user_features)):
         if names:
             optional[role] = packed({name: cell(name) for name in names})
-    return RowSelect(text(columns.user_id), text(columns.item_id), stamp, text(columns.timestamp), **optional)
+    answers = columns.outcome is not None
+    return RowSelect(
+        text(columns.user_id), text(columns.item_id), stamp, text(columns.timestamp), answers=answers, **optional
+    )
 
 
 def _first_known(key: str, columns: Sequence[str]) -> str:

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
     from rim_core.datasets.log import EventLog
 
-EXPOSURE_WORDS = ("exposure", "exposed", "impression", "sent", "send", "delivered", "delivery", "shown", "served")
+EXPOSURE_WORDS = (
+    "exposure", "exposed", "impression", "sent", "send", "delivered", "delivery", "shown", "served", "treat",
+)  # fmt: skip
 OUTCOME_WORDS = (
     "outcome", "conversion", "purchase", "transaction", "order", "buy", "click", "redeem", "response", "interaction",
     "visit", "rating",
@@ -32,18 +34,22 @@ def guess_roles(kinds: Iterable[str]) -> tuple[list[str], list[str]]:
     return shown, came
 
 
-def campaign_events(log: EventLog, exposures: Sequence[str], outcomes: Sequence[str]) -> pd.DataFrame:
+def campaign_events(
+    log: EventLog, exposures: Sequence[str], outcomes: Sequence[str], *, answers: bool = False
+) -> pd.DataFrame:
     """Exposures and outcomes of a log that a campaign tool made.
 
     Parameters
     ----------
     exposures, outcomes : sequence of str
         Event types that are one or the other; the rest is left out.
+    answers : bool
+        Whether every row, whatever its type, also says by its value what came of it: 0 for nothing, 1 for an outcome.
 
     Returns
     -------
     DataFrame
-        user_id, item_id, time (UTC), kind ("exposure" or "outcome"), count (1.0 an event).
+        user_id, item_id, time (UTC), kind ("exposure" or "outcome"), count (1.0 an event, or the answer).
     """
     kind = log.events["event_type"].astype(str)
     roles = {**dict.fromkeys(outcomes, "outcome"), **dict.fromkeys(exposures, "exposure")}
@@ -56,6 +62,9 @@ def campaign_events(log: EventLog, exposures: Sequence[str], outcomes: Sequence[
             "count": 1.0,
         }
     )
+    if answers:
+        came = found.assign(kind="outcome", count=log.events["value"].astype(float))
+        found = pd.concat([found, came[came["count"] > 0]])
     return found[found["kind"].notna()].reset_index(drop=True)
 
 

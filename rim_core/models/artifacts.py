@@ -25,6 +25,7 @@ from safetensors.numpy import save as save_tensors
 
 from rim_core.errors import ArtifactError, ModelError, NotFittedError
 from rim_core.models.base import Model
+from rim_core.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -158,8 +159,8 @@ def model_card(config: Mapping[str, Any]) -> str:
     fold = "yes, from their history alone" if config["folds_in"] else "no: only users seen in training can be scored"
     rows = {
         "Trained on": f"{info.get('dataset')}, version {info.get('dataset_version')}: "
-        f"{info.get('train_events', 0):,} events of {info.get('train_users', 0):,} users, "
-        f"{info.get('items', 0):,} items",
+        f"{counted(info.get('train_events', 0), 'events')} of {counted(info.get('train_users', 0), 'users')}, "
+        f"{counted(info.get('items', 0), 'items')}",
         "Split": f"`{json.dumps(info.get('split', {}), sort_keys=True)}`",
         "How": info.get("training", "fitted in closed form"),
         "A score is": config["unit"],

@@ -9,6 +9,7 @@ import numpy as np
 
 from rim_core.planning.clash import loosened
 from rim_core.planning.contention import contentions, most_of_few
+from rim_core.wording import counted
 
 if TYPE_CHECKING:
     from rim_core.planning.passes import Survey
@@ -39,12 +40,12 @@ def reachable(problem: Problem, survey: Survey) -> Reachable:
     item_ids = problem.given.item_ids
     starved = np.flatnonzero(minimum > eligible)
     problems += [
-        f"Item {item_ids[y]} is promised to {minimum[y]:,} user-states but may be given to {eligible[y]:,} only: "
-        f"promise at most {eligible[y]:,}, or lift what forbids it."
+        f"Item {item_ids[y]} is promised to {counted(minimum[y], 'user-states')} but may be given to {eligible[y]:,} "
+        f"only: promise at most {eligible[y]:,}, or lift what forbids it."
         for y in starved[:10]
     ]
     if len(starved) > 10:
-        problems.append(f"The same holds for {len(starved) - 10:,} more items.")
+        problems.append(f"The same holds for {counted(len(starved) - 10, 'more items')}.")
     minimum = np.minimum(minimum, eligible)
     promised, places = int(minimum.sum()), places_of(problem, room)
     if promised > places:
@@ -56,7 +57,8 @@ def reachable(problem: Problem, survey: Survey) -> Reachable:
             else f"promise {places:,} of these {some:,} items at most"
         )
         problems.append(
-            f"{promised:,} exposures are promised and {states:,} user-states have {places:,} places: {lower}, or raise "
+            f"{counted(promised, 'exposures are')} promised and {counted(states, 'user-states have')} "
+            f"{counted(places, 'places')}: {lower}, or raise "
             f"the capacity to {int(np.ceil(promised / states))} items."
         )
         minimum = np.floor(minimum * share).astype(np.int64)

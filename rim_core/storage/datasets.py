@@ -16,6 +16,7 @@ from rim_core.storage.eventlogs import Layout, Stored
 from rim_core.storage.files import new_id, now, to_json
 from rim_core.storage.records import DatasetInfo
 from rim_core.storage.store import Store, utc
+from rim_core.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -84,7 +85,7 @@ class DatasetStore(Store):
                 report = stage_events(cursor, reader, rejects_file=rejects, duplicates=duplicates)
 
             def fill(cursor: duckdb.DuckDBPyConnection, dataset: int) -> tuple[Stored, ImportReport | None]:
-                callback(Progress(f"Storing {report.rows_kept:,} events", 1, 3))
+                callback(Progress(f"Storing {counted(report.rows_kept, 'events')}", 1, 3))
                 stored = eventlogs.store_staged(cursor, dataset, report.event_types)
                 callback(Progress("Writing to disk", 2, 3))
                 return stored, report

@@ -16,6 +16,7 @@ from rim_core.storage.owner import Owner
 from rim_core.storage.records import Finding
 from rim_core.storage.registry import ModelStore
 from rim_core.storage.scenarios import ScenarioStore
+from rim_core.wording import counted
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -156,10 +157,12 @@ class Workspace(DatasetStore, ModelStore, ScenarioStore, CampaignStore):
         for info in self.datasets(all_versions=True):
             (rows,) = self.query("SELECT count(*) FROM event_rows WHERE dataset = ?", [info.id])[0]
             if rows == info.events:
-                findings.append(Finding("ok", info.label, f"{rows:,} events"))
+                findings.append(Finding("ok", info.label, counted(rows, "events")))
             else:
                 remedy = f"rim data remove {info.name} and add it again"
-                findings.append(Finding("problem", info.label, f"{rows:,} of {info.events:,} events are there", remedy))
+                findings.append(
+                    Finding("problem", info.label, f"{rows:,} of {counted(info.events, 'events are')} there", remedy)
+                )
         return findings
 
     def close(self) -> None:

@@ -12,7 +12,8 @@ from streamlit.testing.v1 import AppTest
 
 from app import services
 from rim_core.jobs import Jobs
-from rim_core.storage import Workspace
+from rim_core.storage import Scenario, Workspace
+from tests.app.plans import make
 
 ROOT = Path(__file__).resolve().parents[2]
 SHOP = {"users": 240, "items": 30, "days": 90, "seed": 3}
@@ -76,3 +77,9 @@ def until() -> Until:
 def model(shop: Path) -> str:
     """Id of the model to plan with."""
     return services.best_model(services.models(services.datasets()[0]))
+
+
+@pytest.fixture
+def plan(model: str) -> Scenario:
+    """A saved plan of the prepared shop that promises every item a tenth of the user-states."""
+    return services.save_plan(make(services.PlanRequest(model, 4, 0.1)), "Spring")

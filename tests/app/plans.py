@@ -32,7 +32,9 @@ def go(app: AppTest, page: str) -> AppTest:
 
 def metric(app: AppTest, label: str) -> str:
     """The value of a figure by its label."""
-    return next(str(m.value) for m in app.metric if m.label == label)
+    found = [str(m.value) for m in app.metric if m.label == label]
+    assert found, f"{label} is not among {[m.label for m in app.metric]}"
+    return found[0]
 
 
 def tab(app: AppTest, name: str) -> AppTest:
@@ -45,13 +47,33 @@ def planned(app: AppTest, until: Callable) -> AppTest:
     return until(app, lambda page: any("Certificate" in tab.label for tab in page.tabs))
 
 
+def fine(app: AppTest) -> AppTest:
+    """The page once nothing it asked for is at work any more, without an error."""
+    end = time.monotonic() + 120
+    while app.get("progress"):
+        assert time.monotonic() < end
+        time.sleep(0.1)
+        app.run()
+    assert not app.exception
+    assert not app.error, [e.value for e in app.error]
+    return app
+
+
+def finished(key: str) -> object:
+    """The result of a task, waited for."""
+    end = time.monotonic() + 300  # kernels may be compiled first
+    while True:
+        task = services.task(key)
+        assert task is not None
+        if task.settled:
+            assert task.state == "done", task.error
+            return task.result
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
 def make(request: PlanRequest) -> services.PlanResult:
     """The plan of a request, waited for."""
-    key = services.request_plan(request, wish="test")
-    end = time.monotonic() + 300  # kernels may be compiled first
-    while not services.task(key).settled:
-        assert time.monotonic() < end
-        time.sleep(0.05)
-    task = services.task(key)
-    assert task.error is None, task.error
-    return task.result
+    result = finished(services.request_plan(request, wish="test"))
+    assert isinstance(result, services.PlanResult)
+    return result

@@ -1,14 +1,13 @@
-"""Delivery, After the campaign and Audiences, run without a browser: every state a person can meet."""
+"""Delivery and Audiences, run without a browser: every state a person can meet."""
 
 from __future__ import annotations
 
 import csv
 import hashlib
 import io
+import json
 import threading
-import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,60 +25,9 @@ from rim_core.planning.online import online_match
 from rim_core.progress import Progress
 from rim_core.storage import Scenario
 from rim_core.storage.scenarios import MEASURED
+from tests.app.plans import fine, finished, go, metric, words
 
 AUDIENCES, DELIVERY, CAMPAIGN = "views/audiences.py", "views/delivery.py", "views/campaign.py"
-
-
-def go(app: AppTest, page: str) -> AppTest:
-    """Open the dashboard on a page."""
-    return app.run().switch_page(page).run()
-
-
-def words(app: AppTest) -> str:
-    """Everything the page says."""
-    parts = [*app.title, *app.markdown, *app.caption, *app.info, *app.warning, *app.error, *app.success, *app.subheader]
-    return "\n".join(str(p.value) for p in parts)
-
-
-def metric(app: AppTest, label: str) -> str:
-    found = [str(m.value) for m in app.metric if m.label == label]
-    assert found, f"{label} is not among {[m.label for m in app.metric]}"
-    return found[0]
-
-
-def fine(app: AppTest) -> AppTest:
-    """The page once nothing it asked for is at work any more, without an error."""
-    end = time.monotonic() + 120
-    while app.get("progress"):
-        assert time.monotonic() < end
-        time.sleep(0.1)
-        app.run()
-    assert not app.exception
-    assert not app.error, [e.value for e in app.error]
-    return app
-
-
-def finished(key: str) -> object:
-    """The result of a task, waited for."""
-    end = time.monotonic() + 120
-    while True:
-        task = services.task(key)
-        assert task is not None
-        if task.settled:
-            assert task.state == "done", task.error
-            return task.result
-        assert time.monotonic() < end
-        time.sleep(0.02)
-
-
-@pytest.fixture
-def plan(shop: Path) -> Scenario:
-    """A saved plan of the prepared shop that promises every item a tenth of the user-states."""
-    model = services.best_model(services.models(services.datasets()[0]))
-    request = services.PlanRequest(model, 4, 0.1)
-    result = finished(services.request_plan(request, wish="test"))
-    assert isinstance(result, services.PlanResult)
-    return services.save_plan(result, "Spring")
 
 
 # -- nothing there yet -------------------------------------------------------------------------------------------
@@ -250,7 +198,7 @@ def test_a_list_that_is_uploaded_is_chosen_at_once_whatever_separates_its_column
     assert listed.users == 3  # the heading is no user
     assert not any("no rules" in e.label for e in app.expander)
     for _ in range(2):
-        assert "2 of 3 are users of this dataset; unknown: stranger" in words(app)
+        assert "2 of 3 ids are users of this dataset; unknown: stranger" in words(app)
         table = [d.value for d in fine(app).dataframe if "rule" in d.value][-1]
         assert table["pairs"].tolist() == [int(pairs["user_id"].isin(gone).sum())]
         app.run()
@@ -282,6 +230,17 @@ def test_rules_that_leave_nobody_say_so(plan: Scenario, app: AppTest) -> None:
     app.number_input(key="rule-least").set_value(100_000).run()
     assert "Nobody is left" in words(fine(app))
     assert "Nobody gets this item" in words(app)
+
+
+def test_an_empty_field_is_no_limit_of_an_audience(plan: Scenario, app: AppTest) -> None:
+    fine(go(app, AUDIENCES))
+    everything = metric(app, "Deliveries in all")
+    limits = [app.number_input(key=f"rule-{name}") for name in ("cap", "most", "least")]
+    assert [(n.value, n.placeholder, n.min) for n in limits] == [(None, "no limit", 1)] * 3
+    app.number_input(key="rule-cap").set_value(1).run()
+    assert metric(fine(app), "Deliveries in all") != everything
+    app.number_input(key="rule-cap").set_value(None).run()
+    assert metric(fine(app), "Deliveries in all") == everything
 
 
 def test_why_a_user_is_there_adds_up(plan: Scenario, app: AppTest, until: Callable) -> None:
@@ -329,6 +288,36 @@ def test_layouts_without_contacts_name_users_by_id(plan: Scenario, app: AppTest)
     assert kept["format"].tolist() == ["Parquet", "Google Customer Match"]
     assert kept["sha256"].iloc[0] == hashlib.sha256(parquet).hexdigest()
     assert services.export_name(recipe) == "Spring_all-items_delivered_google.csv"
+
+
+def test_buttons_say_the_rows_and_users_of_the_file_and_who_is_left_out_why(
+    plan: Scenario, app: AppTest, until: Callable
+) -> None:
+    pairs = services.workspace().scenario_pairs(plan.id, "test")
+    users = pairs["user_id"].drop_duplicates().tolist()
+    assert len(users) < len(pairs)
+    known = {user: f"+49 151 {1234500 + i}" for i, user in enumerate(users)}
+    known |= dict.fromkeys(users[:5], "") | dict.fromkeys(users[5:8], "030 1234567")
+    with services.workspace().transaction() as cursor:
+        cursor.execute("""UPDATE datasets SET user_columns = '{"Telefon": "string"}'""")
+        for user, phone in known.items():
+            cursor.execute("UPDATE users SET features = ? WHERE user_id = ?", [json.dumps({"Telefon": phone}), user])
+    fine(go(app, AUDIENCES))
+    labels = lambda: [b.label for b in app.get("download_button")]  # noqa: E731
+    assert f"Download the whole plan ({len(pairs):,} rows, {len(users)} users)" in labels()
+    app.segmented_control(key="layout-all").set_value("google").run()
+    fine(app)
+    assert "named by SHA-256 of phone" in words(app)
+    assert f"Download the whole plan ({len(users) - 8} users, one a row)" in labels()
+    assert f"8 of {len(users)} users are left out of this file: 5 without any e-mail or phone, 3 with" in words(app)
+    app.text_input(key="country-all").set_value("49").run()
+    fine(app)
+    assert f"5 of {len(users)} users are left out of this file: 5 without any e-mail or phone." in words(app)
+    content = services.export_file(services.AudienceRecipe(plan.id, format="google", country_code="49"))
+    assert f"Download the whole plan ({len(content.decode().splitlines()) - 1} users, one a row)" in labels()
+    app.text_input(key="country-all").set_value("four").run()
+    until(app, lambda page: page.error)
+    assert "no country code" in app.error[0].value
 
 
 def test_a_browser_gets_a_page_of_an_audience_and_never_all_of_it(plan: Scenario, app: AppTest) -> None:
@@ -381,138 +370,3 @@ def test_the_capacity_sweep_is_kept_and_drawn(plan: Scenario, app: AppTest, unti
     assert services.stored_load(plan, 0.2) is None
     assert services.stored_frontier(services.PlanRequest(plan.model_id, 4), [plan.model_id]) is None
     fine(app)
-
-
-# -- after the campaign --------------------------------------------------------------------------------------------
-
-
-def campaign_file(plan: Scenario, rules: services.AudienceRules, path: Path, effect: float, seed: int = 0) -> Path:
-    """What a campaign tool would report: everybody of the audience shown, outcomes up by ``effect`` for them."""
-    made = finished(services.request_audience(services.AudienceRecipe(plan.id, "test", None, rules), "t"))
-    assert isinstance(made, services.MadeAudience)
-    rng = np.random.default_rng(seed)
-    everyone = services.workspace().scenario_pairs(plan.id, "test")
-    out = held_out(pa.array(everyone["user_id"], pa.string()), rules.holdout, rules.holdout_seed)
-    rate = np.where(out, 1.0, 1 + effect)
-    happened = everyone.loc[everyone.index.repeat(rng.poisson(rate)), ["user_id", "item_id"]]
-    rows = [made.pairs[["user_id", "item_id"]].assign(event_type="impression"), happened.assign(event_type="purchase")]
-    frame = pd.concat(rows, ignore_index=True)
-    frame["timestamp"] = pd.Timestamp("2024-05-01") + pd.to_timedelta(rng.integers(0, 72, len(frame)), "h")
-    frame.to_csv(path, index=False)
-    return path
-
-
-def test_results_of_a_campaign_show_the_lift_and_are_kept(
-    plan: Scenario, app: AppTest, until: Callable, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    rules = services.AudienceRules(holdout=0.3, holdout_seed=1)
-    services.export_file(services.AudienceRecipe(plan.id, "test", None, rules))
-    path = campaign_file(plan, rules, tmp_path_factory.mktemp("in") / "results.csv", effect=1.0)
-    fine(go(app, CAMPAIGN))
-    assert "No results yet" in words(app)
-    assert "30 % held out" in app.selectbox(key=f"campaign-audience-{plan.id}").options[0]
-    app.text_input(key="campaign-path").set_value(str(path)).run()
-    until(app, lambda page: any(m.label == "Lift" for m in page.metric))
-    assert app.multiselect(key=f"shown-{path}").value == ["impression"]
-    assert app.multiselect(key=f"came-{path}").value == ["purchase"]
-    assert "The campaign added outcomes" in words(fine(app))
-    app.button(key="campaign-keep").click().run()
-    (record,) = services.campaigns(services.datasets()[0])
-    lift = services.kept_result(record).lift
-    assert lift is not None
-    assert lift.relative_low < 1.0 < lift.relative_high
-    assert record.recipe["rules"]["holdout"] == 0.3
-    assert record.source["files"][0]["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
-    fine(app.run())
-    assert record.name in str(app.selectbox(key="campaign-kept").options)
-    app.button(key="campaign-remove").click().run()
-    assert "No campaign kept yet" in words(fine(app))
-
-
-def test_files_of_several_layouts_are_one_audience_that_was_sent(plan: Scenario, app: AppTest) -> None:
-    rules = services.AudienceRules(holdout=0.2, holdout_seed=5)
-    for layout in ("csv", "parquet", "meta", "csv"):
-        services.export_file(services.AudienceRecipe(plan.id, rules=rules, format=layout))
-    services.export_file(services.AudienceRecipe(plan.id, rules=replace(rules, holdout_seed=6)))
-    labels = [label for label, _ in services.sent_audiences(plan).values() if "20 % held out" in label]
-    assert len(labels) == 2
-    assert sum("Meta custom audience" in label and "Parquet" in label and "CSV" in label for label in labels) == 1
-    assert len(set(fine(go(app, CAMPAIGN)).selectbox(key=f"campaign-audience-{plan.id}").options)) >= 3
-
-
-def test_a_dry_run_on_history_says_that_nobody_was_held_out(plan: Scenario, app: AppTest, until: Callable) -> None:
-    fine(go(app, CAMPAIGN))
-    app.segmented_control(key="campaign-way").set_value("history").run()
-    until(app, lambda page: any(m.label == "Happened" for m in page.metric))
-    assert "Nobody was held out" in words(fine(app))
-    assert "hold-out" in words(app)
-    assert metric(app, "Delivered") == f"{int(plan.metrics['online']['delivered']):,}"
-    assert metric(app, "Happened") == f"{int(plan.metrics['online']['hits']):,}"
-
-
-def test_a_file_of_another_campaign_and_one_that_is_no_table_are_said_plainly(
-    plan: Scenario, app: AppTest, tmp_path_factory: pytest.TempPathFactory, until: Callable
-) -> None:
-    folder = tmp_path_factory.mktemp("in")
-    other = folder / "other.csv"
-    other.write_text("user_id,item_id,timestamp,event_type\nx,y,2024-05-01T00:00:00Z,sent\n")
-    fine(go(app, CAMPAIGN))
-    app.text_input(key="campaign-path").set_value(str(other)).run()
-    until(app, lambda page: page.error)
-    assert not app.exception
-    assert "No row of this file is about" in app.error[0].value
-    broken = folder / "broken.csv"
-    broken.write_text("a,b\n1,2\n")
-    app.text_input(key="campaign-path").set_value(str(broken)).run()
-    assert "Choose the column of: User, Item, Time" in words(app)
-    app.text_input(key="campaign-path").set_value("/nowhere/x.csv").run()
-    assert not app.exception
-    assert "x.csv" in app.error[0].value
-
-
-def test_columns_of_other_names_are_chosen_and_a_file_that_cannot_be_read_stops_no_other(
-    plan: Scenario, app: AppTest, until: Callable, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    pairs = services.workspace().scenario_pairs(plan.id, "test")
-    rows = [f"{p.user_id};{p.item_id};2024-05-01 10:00:00;gesehen" for p in pairs.itertuples()]
-    path = tmp_path_factory.mktemp("in") / "ergebnis.csv"
-    path.write_text("\n".join(["Kundennr;Produkt;Wann;Was", *rows]))
-    fine(go(app, CAMPAIGN))
-    app.file_uploader(key="campaign-upload").set_value([("broken.csv", b"nothing", "text/csv")])
-    app.text_input(key="campaign-path").set_value(str(path)).run()
-    assert "Choose the column of: User, Item" in words(app)
-    assert not app.exception
-    for role, column in (("user_id", "Kundennr"), ("item_id", "Produkt"), ("timestamp", "Wann"), ("event_type", "Was")):
-        app.selectbox(key=f"campaign-{role}-{path}").set_value(column)
-    app.run()
-    app.multiselect(key=f"shown-{path}").set_value(["gesehen"]).run()
-    until(app, lambda page: any(m.label == "Delivered" for m in page.metric))
-    assert "Measured without broken.csv" in words(app)
-    assert len(app.error) == 1
-
-
-def test_results_in_another_encoding_with_months_first_are_read_once_that_is_said(
-    plan: Scenario, app: AppTest, until: Callable, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    pairs = services.workspace().scenario_pairs(plan.id, "test")
-    rows = [f"{p.user_id};{p.item_id};03/04/2024 10:00;geöffnet" for p in pairs.itertuples()]
-    path = tmp_path_factory.mktemp("in") / "results.csv"
-    path.write_bytes("\n".join(["user_id;item_id;timestamp;event_type", *rows]).encode("utf-16"))
-    fine(go(app, CAMPAIGN))
-    app.text_input(key="campaign-path").set_value(str(path)).run()
-    assert "“Format of the times” '%d/%m/%Y %H:%M'" in app.error[0].value.replace("\\", "")
-    assert str(path.parent) not in app.error[0].value
-    app.text_input(key=f"campaign-{path}-time-format").set_value("%m/%d/%Y %H:%M").run()
-    app.multiselect(key=f"shown-{path}").set_value(["geöffnet"]).run()
-    until(app, lambda page: any(m.label == "Delivered" for m in page.metric))
-    assert metric(fine(app), "Delivered") == f"{len(pairs):,}"
-    assert "2024-03-04T10:00:00Z" in app.text[0].value
-    app.text_input(key=f"campaign-{path}-encoding").set_value("no such").run()
-    assert "There is no encoding" in app.error[0].value
-
-
-def test_the_template_is_a_file_that_can_be_imported(tmp_path: Path) -> None:
-    path = tmp_path / "t.csv"
-    path.write_bytes(services.template())
-    held = services.contents(str(path))
-    assert (held.exposures, held.outcomes, held.rejected) == (["exposure"], ["outcome"], 0)

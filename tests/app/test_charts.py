@@ -119,6 +119,25 @@ def test_a_name_is_written_as_it_is_and_not_read_as_html(chart: str) -> None:
     assert "fat&lt;/b&gt; %{x}" not in drawn
 
 
+def test_one_point_is_seen_and_its_axes_make_sense() -> None:
+    day = pd.Timestamp("2024-05-01")
+    for figure in (
+        charts.events_over_time(pd.DataFrame({"start": [day], "events": [3]}), "day"),
+        charts.popularity(ONE),
+        audience_charts.size_curve(ONE.assign(size=[1]), ONE.assign(size=[1]), counts=True),
+        audience_charts.item_courses({"Tea": ONE}),
+    ):
+        assert all("markers" in trace.mode for trace in figure.data)
+    figure = charts.events_over_time(pd.DataFrame({"start": [day], "events": [3]}), "day")
+    assert [pd.Timestamp(end) for end in figure.layout.xaxis.range] == [day - charts.DAY, day + charts.DAY]
+    figure = plan_charts.frontier(ONE[:0], ONE, ONE[:0])
+    assert figure.layout.xaxis.rangemode == figure.layout.yaxis.rangemode == "tozero"
+    days = pd.date_range("2024-05-01", periods=3)
+    figure = charts.events_over_time(pd.DataFrame({"start": days, "events": [3, 1, 2]}), "day")
+    assert figure.data[0].mode == "lines"
+    assert figure.layout.xaxis.range is None
+
+
 def luminance(colour: str) -> float:
     """Relative luminance (WCAG 2, sRGB) of "#rrggbb"."""
     channels = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255

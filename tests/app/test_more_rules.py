@@ -103,6 +103,12 @@ def test_rows_that_mean_nothing_are_named_with_the_reason_and_the_others_taken()
     ]  # fmt: skip
     assert "no number" in read.problems[4].cause
     assert read.left.splitlines() == text.splitlines()[:7]
+    read = written.item_rules_from_text("item,start,end\nt,2024-03-02,2024-03-01\nc,2024-03-01,2024-03-02", CATALOGUE)
+    assert read.items == (ItemRule("c", "2024-03-01T00:00:00", "2024-03-02T00:00:00"),)
+    assert [(p.row, p.cell) for p in read.problems] == [(2, "2024-03-02 to 2024-03-01")]
+    assert "Item t would end before it starts" in read.problems[0].cause
+    table = written.item_table((ItemRule("t", "2024-03-02T00:00:00", "2024-03-02T00:00:00"),), CATALOGUE)
+    assert not written.rules_from_table(table, CATALOGUE).items
     read = written.pair_rules_from_text("user,item,rule\nu,t,sometimes\n,t,never", CATALOGUE, "forbidden")
     assert not read.pairs
     assert "sometimes" in str(read.problems[0])
@@ -234,7 +240,7 @@ def test_rules_are_set_saved_opened_undone_and_compared(shop: Path, app: AppTest
     app.button(key="rules-items-take").click().run()
     assert "1 row taken in; 1 row left out" in words(app)
     assert app.text_area(key="rules-items-text").value == "item,value\nwine,2"
-    assert any("no item wine" in d.value.to_csv() for d in app.dataframe)
+    assert any("no item wine" in t.value.to_csv() for t in app.table)
     planned(app, until)
     shown = next(e for e in app.expander if e.label.startswith("More rules"))
     assert "≤ 2 a user" in shown.label

@@ -245,9 +245,9 @@ def test_one_bad_row_among_good_ones_the_page_is_of_what_is_in_force_and_says_wh
     assert any("groups (2)" in e.label for e in app.expander)
     assert not app.button(key="own-clear").disabled
     assert "2 rows taken in; 1 row left out" in words(app)
-    (said,) = [d.value for d in app.dataframe if "why" in d.value]
-    assert said.loc[0, ["row", "cell"]].tolist() == [2, "wine"]
-    assert next(d for d in app.dataframe if "why" in d.value).proto.row_height > 64  # only then does text wrap
+    (said,) = [t.value for t in app.table if "Why it was left out" in t.value]  # whose text wraps
+    assert said.index.tolist() == ["2"]
+    assert said["Cell"].tolist() == ["wine"]
     assert app.text_area(key="own-text").value == "wine\t3"
     app.run()
     assert "left out" in words(app)
@@ -289,7 +289,7 @@ def test_a_file_goes_before_rows_that_wait_and_rows_left_out_are_never_lost(
     app.button(key="own-take").click().run()
     assert PlanRequest.from_token(app.query_params["plan"]).promises[0].minimum == 0.03
     assert app.text_area(key="own-text").value == f"{item}\t2"
-    assert "Download them below" in words(app)
+    assert "Download what was left out below" in words(app)
     app.button(key="own-take").click().run()
     assert PlanRequest.from_token(app.query_params["plan"]).promises[0].minimum == 0.02
     many = "\n".join(f"unknown {k}\t1" for k in range(2_000))
@@ -297,7 +297,7 @@ def test_a_file_goes_before_rows_that_wait_and_rows_left_out_are_never_lost(
     app.button(key="own-take").click().run()
     assert app.text_area(key="own-text").value == ""
     assert "2,000 rows left out" in words(app)
-    assert "Download them below" in words(app)
+    assert "Download what was left out below" in words(app)
     assert app.session_state["own-left"][2] == many
     assert "Download the rows left out" in [b.label for b in app.get("download_button")]
 

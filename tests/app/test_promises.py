@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import re
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from app import services
 from app.services import planning
 from app.services.requests import PlanRequest, PlanSize, Promise, constraints
+from app.views import history
 from rim_core.errors import ConstraintError
-from tests.app.plans import CATALOGUE, PLAN, make, words
+from tests.app.plans import CATALOGUE, PLAN, go, make, planned, words
 
 
 def test_a_single_items_promise_goes_before_its_groups_and_that_before_the_general_one() -> None:
@@ -72,6 +76,43 @@ def test_rows_that_mean_nothing_are_named_and_the_others_taken() -> None:
     assert [(p.row, p.cell) for p in read.problems] == [(2, "wine"), (3, "lots"), (4, "101"), (5, "5 % and 2 %")]
     assert "no item wine" in read.problems[0].cause
     assert read.left == "wine\t3\nt\tlots\nm\t101\nm\t5\t2"
+
+
+def test_an_item_that_is_not_there_is_named_with_its_row_and_the_nearest_ones() -> None:
+    read = services.promises_from_text("c\t2\ncofee\t3\nTee\t4\nqqqq\t1", CATALOGUE)
+    assert str(read.problems[0]) == (
+        "Row 2, cofee: There is no item cofee among the items of this model. Did you mean Coffee?"
+    )
+    assert read.problems[1].advice == "Did you mean Tea?"
+    assert read.problems[2].advice == "Check how it is written."
+    typed = pd.DataFrame([{"applies_to": "item", "target": "Mlik", "minimum": 2.0}])
+    assert "Row 1, Mlik" in str(services.promises_from_table(typed, CATALOGUE).problems[0])
+    assert "Did you mean Milk?" in str(services.promises_from_table(typed, CATALOGUE).problems[0])
+
+
+def test_the_nearest_items_of_a_large_catalogue_are_found_at_once_however_many_rows_are_wrong() -> None:
+    ids = [f"p{i}" for i in range(60_000)]
+    catalogue = pd.DataFrame({"title": [f"Frozen pizza {i}" for i in range(60_000)]}, index=ids)
+    began = time.monotonic()
+    read = services.promises_from_text("\n".join(f"Frozen pizzza {i}\t1" for i in range(2_000)), catalogue)
+    assert time.monotonic() - began < 10
+    assert len(read.problems) == 2_000
+    assert "Did you mean Frozen pizza" in read.problems[0].advice
+
+
+def test_a_relaxed_promise_stays_in_its_row(shop: Path, app: AppTest, until: Callable) -> None:
+    planned(go(app, PLAN), until)
+    ids = services.catalogue_of(app.selectbox(key="plan-model").value).index.astype(str)[:3]
+    app.text_area(key="own-text").set_value("\n".join(f"{i}\t90" for i in ids[::-1])).run()
+    app.slider(key="plan-capacity").set_value(1)
+    app.button(key="own-take").click().run()
+    assert [p.target for p in app.session_state[history.TABLE]] == list(ids[::-1])
+    assert "more places than there are" in words(app)
+    app.button(key="relax-places-0").click().run()
+    assert "more places than there are" not in words(app)
+    assert [p.target for p in app.session_state[history.TABLE]] == list(ids[::-1])
+    app.button(key="plan-undo").click().run()
+    assert [p.target for p in app.session_state[history.TABLE]] == list(ids[::-1])
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -44,7 +45,7 @@ def test_a_plan_of_the_command_line_says_at_once_who_loses_and_what_to_expect(
     planned(app.switch_page(PLAN).run(), until)
     tab(app, "Who loses")
     assert not app.exception
-    assert any(m.label == "User-states that lose relevance" for m in app.metric)
+    assert any(m.label == "Visitors who lose relevance" for m in app.metric)
 
 
 def test_what_an_older_version_did_not_keep_is_worked_out_with_one_press(
@@ -234,6 +235,13 @@ def test_no_two_plans_of_a_dataset_have_the_same_name_and_old_ones_are_told_apar
     assert {chips(first.id), chips(second.id)} == told
     assert app.text_input(key=f"name-{first.id}-Spring").value == "Spring"
     assert len(set(services.side_by_side([first.id, second.id]).names)) == 2
+
+
+def test_the_list_of_plans_says_that_promises_are_kept_in_the_plan(shop: Path, app: AppTest, model: str) -> None:
+    services.save_plan(make(PlanRequest(model, 3, 0.05)), "Spring")
+    go(app, COMPARE)
+    (table,) = [d for d in app.dataframe if "feasible" in d.value]
+    assert json.loads(table.proto.columns)["feasible"]["label"] == "Kept in the plan"
 
 
 def test_a_plan_of_maximums_alone_says_what_they_hold_back_and_names_no_promise_of_nothing(

@@ -131,3 +131,18 @@ def test_a_format_and_a_file_name_that_do_not_fit_say_so(tmp_path: Path) -> None
         export_pairs(pairs_of(["a"]), to=tmp_path / "a.parquet", format="meta")
     with pytest.raises(rim.DataError, match="choose among csv, parquet, google, meta"):
         export_pairs(pairs_of(["a"]), to=tmp_path / "a.csv", format="excel")
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("Telefon", "phone"), ("téléphone", "phone"), ("Telefono", "phone"), ("teléfono", "phone"), ("Tel.", "phone"),
+        ("Mobil", "phone"), ("Handy", "phone"), ("handyman", None), ("Mobile Number", "phone"), ("Móvil", "phone"),
+        ("E-Mail-Adresse", "email"), ("Courriel", "email"), ("Correo electrónico", "email"), ("correo", "email"),
+        ("e_mail", "email"), ("hashed_email", "email"), ("Indirizzo e-mail", "email"), ("mailbox", None),
+        ("mobility", None),
+    ],
+)  # fmt: skip
+def test_names_of_other_languages_are_known(name: str, kind: str | None) -> None:
+    found = contact_columns(["age", name])
+    assert (found.email, found.phone) == (name if kind == "email" else None, name if kind == "phone" else None)

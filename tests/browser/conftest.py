@@ -95,12 +95,19 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
         server.stop()
         return
+    yield from serving(tmp_path_factory, root, "shop", SHOP, horizon="14D", model="Popularity×HawkesPoisson")
+
+
+def serving(
+    folders: pytest.TempPathFactory, root: Path, name: str, shop: dict[str, int], *, horizon: str, model: str
+) -> Iterator[Server]:
+    """A server on a new workspace with one simulated shop and one model of it."""
     with Workspace(root, create=True) as workspace:
-        workspace.add_dataset("shop", "shop", options=SHOP)
+        workspace.add_dataset(name, "shop", options=shop)
         jobs = Jobs(workspace, threads=1)
-        job = jobs.submit("shop", split={"by": "time", "horizon": "14D"}, models=["Popularity×HawkesPoisson"])
+        job = jobs.submit(name, split={"by": "time", "horizon": horizon}, models=[model])
         assert jobs.wait(job.id).state == "done"
-    server = Server(root, free_port(), tmp_path_factory.mktemp("log") / "server.log").start()
+    server = Server(root, free_port(), folders.mktemp("log") / "server.log").start()
     yield server
     server.stop()
 

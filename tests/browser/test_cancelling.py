@@ -13,9 +13,7 @@ pytest.importorskip("playwright", reason="playwright is not installed: pip insta
 from playwright.sync_api import sync_playwright
 from safetensors import safe_open
 
-from rim_core.jobs import Jobs
-from rim_core.storage import Workspace
-from tests.browser.conftest import CHROMIUM, Server, Windows, free_port
+from tests.browser.conftest import CHROMIUM, Server, Windows, serving
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
@@ -31,15 +29,8 @@ def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server on a workspace whose plans and trainings take many seconds."""
     if CHROMIUM is None:
         pytest.skip("no Chromium here: on Debian, apt-get install chromium")
-    root = tmp_path_factory.mktemp("busy")
-    with Workspace(root, create=True) as workspace:
-        workspace.add_dataset("big", "shop", options={"users": 40_000, "items": 400, "days": 60, "seed": 3})
-        jobs = Jobs(workspace, threads=1)
-        job = jobs.submit("big", split={"by": "time", "horizon": "7D"}, models=["Frequency"])
-        assert jobs.wait(job.id).state == "done"
-    server = Server(root, free_port(), tmp_path_factory.mktemp("log") / "server.log").start()
-    yield server
-    server.stop()
+    shop = {"users": 40_000, "items": 400, "days": 60, "seed": 3}
+    yield from serving(tmp_path_factory, tmp_path_factory.mktemp("busy"), "big", shop, horizon="7D", model="Frequency")
 
 
 @pytest.fixture

@@ -5,19 +5,16 @@ from __future__ import annotations
 import csv
 import random
 import signal
-import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 pytest.importorskip("playwright", reason="playwright is not installed: pip install -e '.[test]'")
-from playwright.sync_api import TimeoutError
 from pyarrow import parquet
 
-from tests.browser.views import VIEWS
+from tests.browser.steps import drag, eventually, follow, go, metric, planned, save, settled
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
@@ -32,57 +29,24 @@ HOUSEHOLDS = 2_469
 """Of complete-journey."""
 
 
-def settled(page: Page) -> None:
-    """Wait until the page has run to its end."""
-    page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]')
-
-
-def go(page: Page, server: Server, path: str, title: str) -> None:
-    page.goto(f"{server.url}/{path}")
-    page.get_by_role("heading", name=title, exact=True).wait_for()
-    settled(page)
-    assert page.get_by_test_id("stException").count() == 0
-    assert page.get_by_test_id("stAlertContentError").count() == 0
-
-
-def follow(page: Page, name: str) -> None:
-    """Go to a page by its link; once more when the page was just being drawn anew, as a person would."""
-    heading = page.get_by_role("heading", name=name, exact=True)
-    for _ in range(4):
-        page.get_by_test_id("stSidebar").get_by_role("link", name=name).click()
-        try:
-            heading.wait_for(timeout=20_000)
-            break
-        except TimeoutError:
-            continue
-    heading.wait_for()
-    settled(page)
-
-
-def drag(slider: Locator, steps: int) -> None:
-    """Move a slider by keys, as a person without a mouse would."""
-    slider.focus()
-    for _ in range(abs(steps)):
-        slider.press("ArrowRight" if steps > 0 else "ArrowLeft")
-
-
-def metric(page: Page, label: str) -> str:
-    """The value of a figure that is in sight."""
-    boxes = page.get_by_test_id("stMetric").filter(has_text=label)
-    return boxes.first.get_by_test_id("stMetricValue").inner_text().strip()
-
-
-def eventually(happened: Callable[[], object], patience: float = 180.0) -> None:
-    end = time.monotonic() + patience
-    while not happened():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.1)
-
-
-def planned(page: Page) -> None:
-    """Wait for the plan of the sliders as they stand."""
-    page.get_by_role("tab", name="Certificate").wait_for(timeout=180_000)
-    settled(page)
+def test_one_press_of_back_leaves_the_plan_however_often_a_slider_was_moved(page: Page, server: Server) -> None:
+    go(page, server, "", "Start")
+    follow(page, "Plan")
+    planned(page)
+    for _ in range(3):
+        before = page.evaluate("location.href")
+        drag(page.get_by_role("slider").first, -1)
+        page.wait_for_function("before => location.href != before", arg=before)
+        planned(page)
+    chosen = page.get_by_role("slider").first.input_value()
+    page.reload()
+    planned(page)
+    assert page.get_by_role("slider").first.input_value() == chosen
+    page.go_back()
+    page.get_by_role("heading", name="Start", exact=True).wait_for(timeout=20_000)
+    page.go_forward()
+    planned(page)
+    assert page.get_by_role("slider").first.input_value() == chosen
 
 
 def test_from_choosing_data_to_sending_an_audience(page: Page, server: Server, tmp_path: Path) -> None:
@@ -118,7 +82,7 @@ def test_from_choosing_data_to_sending_an_audience(page: Page, server: Server, t
     kept, of = metric(page, "Kept in the plan").split(" of ")
     assert kept == of
     page.get_by_role("tab", name="Certificate").click()
-    page.get_by_text("Every promise is kept on the planned user-states").wait_for()
+    page.get_by_text("Every promise is kept on the planned visitors").wait_for()
 
     # the frontier
     page.get_by_role("tab", name="Frontier").click()
@@ -126,7 +90,12 @@ def test_from_choosing_data_to_sending_an_audience(page: Page, server: Server, t
     page.get_by_role("button", name="Sweep again").wait_for(timeout=180_000)
     plot = page.get_by_test_id("stPlotlyChart").filter(has_text="items effectively reached")
     plot.wait_for()
-    for name in ("offline greedy", "offline dual", "online dual", "this plan"):
+    for name in (
+        "known in advance, item by item",
+        "known in advance, by prices",
+        "one at a time, by prices",
+        "this plan",
+    ):
         assert plot.get_by_text(name, exact=True).count(), name
 
     # save, and send
@@ -152,13 +121,6 @@ def test_from_choosing_data_to_sending_an_audience(page: Page, server: Server, t
     whole = rows_of(download(page, "Download the whole plan", tmp_path))
     assert max(Counter(r["user_id"] for r in whole).values()) <= 6
     assert [r for r in whole if r["item_id"] == rows[0]["item_id"]] == rows
-
-
-def save(page: Page, name: str) -> None:
-    """Keep the plan that is shown under a name."""
-    page.get_by_label("Name of this plan").fill(name)
-    page.get_by_label("Name of this plan").press("Enter")
-    page.get_by_role("button", name="Save the plan").click()
 
 
 def test_an_uploaded_table_to_two_plans_side_by_side_and_a_link_for_a_colleague(
@@ -449,39 +411,3 @@ def test_a_second_start_is_healthy_at_once_tells_what_happened_and_trains_nothin
     assert {p.name: p.stat().st_mtime for p in (server.root / "models").iterdir()} == models
     page.get_by_role("button", name="Understood").click()
     page.get_by_text("ended without closing").wait_for(state="detached")
-
-
-@pytest.mark.parametrize("width", [800, 950, 1024, 1440])
-def test_no_page_is_wider_than_the_window(page: Page, server: Server, width: int) -> None:
-    page.set_viewport_size({"width": width, "height": 900})
-    for path, title in VIEWS.items():
-        go(page, server, path, title)
-        wide = page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
-        assert not wide, path
-
-
-COVERED = """
-() => [...document.querySelectorAll('.js-plotly-plot')].flatMap(chart => {
-    const box = name => chart.querySelector(name)?.getBoundingClientRect();
-    const hit = (a, b) => a && b && a.width && b.width
-        && a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
-    const [bar, legend, plot, title] = ['.modebar > div', '.legend', '.nsewdrag', '.xtitle'].map(box);
-    return [[bar, legend], [bar, plot], [legend, plot], [legend, title]].filter(([a, b]) => hit(a, b)).length;
-})
-"""
-"""How often buttons, legend, drawing and axis title of every chart lie over each other."""
-
-
-@pytest.mark.parametrize("width", [760, 1440])
-def test_buttons_and_legend_of_a_chart_cover_nothing(page: Page, server: Server, width: int) -> None:
-    page.set_viewport_size({"width": width, "height": 900})
-    for path, title in (("data", "Data"), ("models", "Models"), ("plan", "Plan")):
-        go(page, server, path, title)
-        if path == "plan":
-            planned(page)
-            page.get_by_role("tab", name="Frontier").click()
-        page.locator(".js-plotly-plot .modebar").first.wait_for(state="attached")
-        page.wait_for_timeout(1_000)
-        covered = page.evaluate(COVERED)
-        assert covered
-        assert not any(covered), path
