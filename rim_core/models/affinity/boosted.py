@@ -37,7 +37,6 @@ from rim_core.models.rim import RIM
 from rim_core.scores import FactorScores
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from rim_core.datasets.split import Split
@@ -66,6 +65,8 @@ class _Lesson:
         Features of the states, and their events with items they had not met.
     foreseen : float
         Of these events, by the direction (where it counts).
+    names : pair of tuple of str
+        Of the features of pairs and of states.
     """
 
     pairs: np.ndarray
@@ -73,6 +74,7 @@ class _Lesson:
     people: np.ndarray
     new: np.ndarray
     foreseen: float
+    names: tuple[tuple[str, ...], tuple[str, ...]]
 
 
 class PairTrees(Model):
@@ -141,21 +143,20 @@ class PairTrees(Model):
     def _fit(self, split: Split, callback: Callback, checkpoint: Path | None) -> None:
         self._origin = origin_of(split)
         self._fit_direction(split, callback, checkpoint)
-        lessons: list[_Lesson] = []
-        names: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
-        for states, clock in self._labelled(split):
-            states = replace(states, exclude_seen=False)
-            direction = self._direction(states)
-            x, table, names = self._features(states, clock, direction)
-            met = values_at(states.targets, table.rows, table.columns)
-            new = states.target_counts - np.bincount(table.rows, met, len(states))
-            foreseen = float(_unmet(direction, table)[1].sum()) if self._direction_counts else 0.0
-            lessons.append(_Lesson(x[0], met, x[1], new, foreseen))
+        windows = self._windows(split)
+        total = sum(_events(states) for states, _ in windows)
+        lessons = [
+            self._lesson(self._thinned(states, number, total), clock) for number, (states, clock) in enumerate(windows)
+        ]
         ahead = 1.0
-        if len(lessons) > 1:  # windows, the last one last
-            self._grow(lessons[:-1], names, within(callback, 0.5, 0.2))
-            ahead = drift(lessons[-1].again.sum() + lessons[-1].new.sum(), self._expected(lessons[-1]))
-        self._grow(lessons, names, within(callback, 0.7, 0.3))
+        if len(lessons) > 1:  # the last one last, and of all states: what a third of them happen to do hides a drift
+            self._grow(lessons[:-1], within(callback, 0.5, 0.2))
+            last, clock = windows[-1]
+            whole = lessons[-1]
+            if len(whole.new) < len(last):
+                whole = self._lesson(self._thinned(last, len(windows), _events(last)), clock)
+            ahead = drift(whole.again.sum() + whole.new.sum(), self._expected(whole))
+        self._grow(lessons, within(callback, 0.7, 0.3))
         self._ahead = self.fit_info["ahead"] = ahead
         self._clock = ItemClock.at(split, None, self._origin)
         met_again = sum(float(one.again.sum()) for one in lessons)
@@ -169,8 +170,9 @@ class PairTrees(Model):
         if len(lessons) > 1:
             self.fit_info["training"] += f", times {ahead:.3f} for what a window ahead holds"
 
-    def _grow(self, lessons: list[_Lesson], names: tuple[tuple[str, ...], tuple[str, ...]], callback: Callback) -> None:
+    def _grow(self, lessons: list[_Lesson], callback: Callback) -> None:
         """Trees of what met again, and of new items trees or a level."""
+        names = lessons[-1].names
         self._again = CountTrees.fit(
             np.concatenate([one.pairs for one in lessons]), np.concatenate([one.again for one in lessons]), names[0],
             rounds=self.rounds, leaves=self.leaves, learning_rate=self.learning_rate, smallest_leaf=self.smallest_leaf,
@@ -192,17 +194,24 @@ class PairTrees(Model):
         new = self._level * lesson.foreseen if self._direction_counts else self._new.predict(lesson.people).sum()
         return float(self._again.predict(lesson.pairs).sum() + new)
 
-    def _labelled(self, split: Split) -> Iterator[tuple[UserStates, ItemClock]]:
-        """Labelled states in parts, with the items as they stood then.
+    def _lesson(self, states: UserStates, clock: ItemClock) -> _Lesson:
+        states = replace(states, exclude_seen=False)
+        direction = self._direction(states)
+        (of_pairs, people), table, names = self._features(states, clock, direction)
+        met = values_at(states.targets, table.rows, table.columns)
+        new = states.target_counts - np.bincount(table.rows, met, len(states))
+        foreseen = float(_unmet(direction, table)[1].sum()) if self._direction_counts else 0.0
+        return _Lesson(of_pairs, met, people, new, foreseen, names)
+
+    def _windows(self, split: Split) -> list[tuple[UserStates, ItemClock]]:
+        """Labelled states by window, the last one last, with the items as they stood then.
 
         A split by time is looked at further back than its labelled windows, so that no single fortnight (a holiday)
         says what the next one will be like; where that is too much, some states of every window are left out.
         """
-        if split.config.get("by") == "user":
-            events = int((split.labelled.stop - split.labelled.start).sum())
-            yield self._thinned(split.labelled, 0, events), ItemClock.at(split, None, self._origin)
-            return
         labelled = split.labelled
+        if split.config.get("by") == "user":
+            return [(labelled, ItemClock.at(split, None, self._origin))]
         times = [int(t) for t in np.unique(labelled.time)]
         windows = [labelled.take(np.flatnonzero(labelled.time == t)) for t in times] or [labelled]
         while len(windows[0]) > 0 and len(windows) < WINDOWS and self._origin is not None:
@@ -211,10 +220,10 @@ class PairTrees(Model):
                 break
             earlier = replace(windows[0], time=np.full(len(windows[0]), time))
             windows.insert(0, earlier.take(np.flatnonzero(earlier.stop > earlier.start)))
-        total = sum(int((w.stop - w.start).sum()) for w in windows)
-        for number, window in enumerate(windows):
-            clock = ItemClock.at(split, int(window.time[0]), self._origin) if len(window) else self._clock
-            yield self._thinned(window, number, total), clock
+        return [
+            (window, ItemClock.at(split, int(window.time[0]), self._origin) if len(window) else self._clock)
+            for window in windows
+        ]
 
     def _thinned(self, states: UserStates, number: int, total: int) -> UserStates:
         """A random share of the states where the histories of all windows are too many events."""
@@ -467,6 +476,11 @@ def _chosen(
     if wanted is None:
         return names, values
     return wanted, values[:, [names.index(w) for w in wanted]]
+
+
+def _events(states: UserStates) -> int:
+    """Events in the histories of these states."""
+    return int((states.stop - states.start).sum())
 
 
 def _unmet(direction: FactorScores, table: PairTable) -> tuple[np.ndarray, np.ndarray]:
