@@ -56,7 +56,7 @@ def relaxations(request: PlanRequest, result: PlanResult | None = None) -> list[
         short = result.items[result.items["planned_verdict"] == "short"]
         if len(short) and len(short) <= MOST_ITEMS:
             own = [
-                Promise(str(row.item_id), minimum=np.floor(1e6 * row.planned_delivered / result.states) / 1e6)
+                Promise(str(row.item_id), minimum=share_of(int(row.planned_delivered), result.states))
                 for row in short.itertuples()
             ]
             keep = {p.target: p.maximum for p in request.promises if not p.group}
@@ -109,8 +109,8 @@ def _lowered(request: PlanRequest, share: float) -> Relaxation:
     said = np.floor(100 * share + 1e-9)
     most = np.floor(100 * places / promised_places(request) + 1e-9)
     free = f"{100 * (1 - promised_places(lowered) / places):.0f} %"
-    note = f"{most:.0f} % of every minimum takes all places; {said:.0f} % leaves {free} of them free."
-    return Relaxation(f"Lower every minimum to {said:.0f} %", lowered, note if said < most else "")
+    note = f"{most:.0f} % of every minimum takes all places; about {said:.0f} % leaves {free} of them free."
+    return Relaxation(f"Lower every minimum to about {said:.0f} %", lowered, note if said < most else "")
 
 
 def _by(request: PlanRequest, share: float, states: int) -> PlanRequest:
@@ -148,8 +148,24 @@ def _round_down(share: float) -> float:
 
 
 def _whole(minimum: float, share: float, states: int) -> float:
-    """A lowered share that is a whole number of user-states, not rounded up again by floating point."""
-    return float(np.floor(1e6 * np.floor(np.ceil(minimum * states - 1e-9) * share) / states) / 1e6)
+    """A lowered share that is a whole number of user-states."""
+    return share_of(int(np.floor(np.ceil(minimum * states - 1e-9) * share)), states)
+
+
+def share_of(count: int, states: int) -> float:
+    """The roundest share that is ``count`` of so many user-states, well inside what is rounded up to that.
+
+    ``count / states`` itself would be one more of a test window that has one visitor more. Percent with as few digits
+    as it takes: 28 of 288 is 9.5 %.
+    """
+    if count <= 0:
+        return 0.0
+    middle = 100 * (count - 0.5) / states
+    for digits in range(7):
+        share = round(middle, digits) / 100
+        if count - 0.8 <= share * states <= count - 0.2:
+            return float(round(share, digits + 2))
+    return middle / 100
 
 
 def _unlimited(request: PlanRequest) -> PlanRequest:

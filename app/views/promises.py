@@ -178,7 +178,7 @@ def _too_much(request: services.PlanRequest, size: services.PlanSize) -> None:
     if capacity is not None:
         fits.append(f"K of {capacity:,} or more")
     st.warning(
-        f"These promises ask for more places than there are. They fit with {' or '.join(fits)}.",
+        f"These promises ask for more places than there are. They fit, and leave some free, with {' or '.join(fits)}.",
         icon=":material/warning:",
     )
     ways_out(request, None, "places")

@@ -15,6 +15,7 @@ from streamlit.testing.v1 import AppTest
 
 from app import services
 from app.services import planning
+from app.services.relaxing import share_of
 from app.services.requests import PlanRequest, PlanSize, Promise, constraints
 from app.views import history
 from rim_core.errors import ConstraintError
@@ -196,12 +197,23 @@ def test_minimums_are_lowered_by_no_more_than_the_button_says_and_it_says_why_so
     each = 1.8 * size.fitting_exposure(1)
     request = PlanRequest(model, 1, each, promises=(Promise(first, minimum=0.6),))
     lower = services.relaxations(request)[0]
-    (share,) = re.findall(r"Lower every minimum to (\d+) %", lower.label)
+    (share,) = re.findall(r"Lower every minimum to about (\d+) %", lower.label)
     most, said = re.findall(r"(\d+) % (?:of every minimum takes|leaves)", lower.note)
     assert said == share
     assert int(share) < int(most) == 100 * size.states // services.promised_places(request)
     for before, after in ((each, lower.request.min_exposure), (0.6, lower.request.promises[0].minimum)):
         assert size.promised(after) >= np.floor(int(share) / 100 * size.promised(before))
+
+
+@pytest.mark.parametrize("states", [1, 3, 40, 288, 3_020, 1_000_000])
+def test_a_lowered_minimum_is_a_round_share_that_a_visitor_more_does_not_raise(states: int) -> None:
+    for count in {0, 1, min(2, states), states // 7, states // 3, states - 1, states}:
+        share = share_of(count, states)
+        assert 0 <= share <= 1
+        assert PlanSize(states, 1).promised(share) == count
+        if count <= states // 7:
+            assert PlanSize(states + 1, 1).promised(share) == count
+    assert [share_of(28, 288), share_of(8, 288), share_of(59, 288)] == [0.095, 0.026, 0.203]
 
 
 def test_no_two_minimums_are_offered_that_mean_the_same_user_states(model: str) -> None:
