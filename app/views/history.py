@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
+
 import streamlit as st
 
 from app import services
@@ -10,6 +13,8 @@ from app.views import address
 
 STEPS = 60
 """Requests remembered."""
+PAUSE = 1.5
+"""Seconds within which a slider that is moved on is the same step: arrow keys move it by one each."""
 LONGEST = 1_800
 """Characters of a description in an address; a longer one is a link only once the plan is saved."""
 TABLE = "plan-own-promises"
@@ -140,9 +145,22 @@ def remember(request: services.PlanRequest) -> None:
     if st.session_state.pop("plan-stepping", False) and past:
         past[-1] = request  # sliders may round what was put on them
         return
-    past.append(request)
+    before, st.session_state["plan-moved"] = st.session_state.get("plan-moved", -PAUSE), time.monotonic()
+    moved = _moved(past[-1], request) if len(past) > 1 else None
+    if moved and moved == _moved(past[-2], past[-1]) and time.monotonic() - before < PAUSE:
+        past[-1] = request  # one way of a slider, key by key
+    else:
+        past.append(request)
     del past[:-STEPS]
     st.session_state["plan-future"] = []
+
+
+def _moved(one: services.PlanRequest, other: services.PlanRequest) -> str | None:
+    """The slider in which alone two requests differ."""
+    for slider in ("capacity", "min_exposure", "max_exposure"):
+        if getattr(one, slider) != getattr(other, slider):
+            return slider if replace(one, **{slider: getattr(other, slider)}) == other else None
+    return None
 
 
 def buttons() -> None:

@@ -35,6 +35,18 @@ def test_undo_and_redo_step_through_what_was_promised(shop: Path, app: AppTest, 
     assert app.button(key="plan-redo").disabled
 
 
+def test_a_slider_moved_key_by_key_is_one_step_back(shop: Path, app: AppTest, until: Callable) -> None:
+    planned(go(app, PLAN), until)
+    start = app.slider(key="plan-capacity").value
+    for capacity in (21, 22, 23, 24):
+        app.slider(key="plan-capacity").set_value(capacity).run()
+    app.slider(key="plan-least").set_value(0.5).run()
+    app.button(key="plan-undo").click().run()
+    assert app.slider(key="plan-capacity").value == 24
+    app.button(key="plan-undo").click().run()
+    assert app.slider(key="plan-capacity").value == start
+
+
 @pytest.mark.parametrize("least", [0.0, 5.0])
 def test_another_model_leaves_the_minimum_as_it_is(shop: Path, app: AppTest, until: Callable, least: float) -> None:
     planned(go(app, PLAN), until)
