@@ -107,6 +107,12 @@ def _least_range(size: services.PlanSize, capacity: int) -> float:
     state = st.session_state
     end = max(size.slider_end(capacity), float(state.get("plan-least-room", 0.0)))
     value = state.get("plan-least")
+    was, now = state.get(f"plan-least{history.LOWERED}", (None, None))
+    if was is not None and value == now and end > now:  # it was lowered for want of room, and there is room again
+        value = min(was, end)
+        state["plan-least"], state[f"plan-least{history.LOWERED}"] = value, (was, value)
+        if value == was:
+            del state[f"plan-least{history.LOWERED}"]
     if value is None:
         state["plan-least"] = min(size.half_of_places(capacity), end)
     elif value > end:

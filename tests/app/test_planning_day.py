@@ -47,6 +47,25 @@ def test_a_slider_moved_key_by_key_is_one_step_back(shop: Path, app: AppTest, un
     assert app.slider(key="plan-capacity").value == start
 
 
+def test_a_minimum_that_found_no_room_comes_back_with_it(shop: Path, app: AppTest, until: Callable) -> None:
+    planned(go(app, PLAN), until)
+    size = services.plan_size(app.selectbox(key="plan-model").value)
+    wanted = size.slider_end(10)
+    app.slider(key="plan-least").set_value(wanted).run()
+    app.slider(key="plan-capacity").set_value(2).run()
+    assert app.slider(key="plan-least").value == size.slider_end(2) < wanted
+    assert "no room for" in words(app)
+    app.slider(key="plan-capacity").set_value(3).run()
+    assert app.slider(key="plan-least").value == size.slider_end(3)
+    app.slider(key="plan-capacity").set_value(10).run()
+    assert app.slider(key="plan-least").value == wanted
+    assert "no room for" not in words(app)
+    app.slider(key="plan-capacity").set_value(2).run()
+    app.slider(key="plan-least").set_value(0.5).run()
+    app.slider(key="plan-capacity").set_value(10).run()
+    assert app.slider(key="plan-least").value == 0.5
+
+
 @pytest.mark.parametrize("least", [0.0, 5.0])
 def test_another_model_leaves_the_minimum_as_it_is(shop: Path, app: AppTest, until: Callable, least: float) -> None:
     planned(go(app, PLAN), until)
