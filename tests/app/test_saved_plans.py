@@ -171,6 +171,31 @@ def test_start_says_what_needs_attention_and_where(shop: Path, app: AppTest, mod
     assert "model" not in kinds
 
 
+def test_start_says_of_a_plan_how_many_promises_were_kept_beside_those_that_were_unlikely(
+    shop: Path, app: AppTest, model: str
+) -> None:
+    saved = services.save_plan(make(PlanRequest(model, 3, 0.05)), "Spring")
+    walk.deliver_again(services.workspace(), saved)
+    with services.workspace().transaction() as cursor:
+        cursor.execute(
+            "UPDATE scenario_items SET chance = 0.01 WHERE item_id IN (SELECT min(item_id) FROM scenario_items)"
+        )
+        cursor.execute("UPDATE scenarios SET updated_at = '2030-01-01'")
+    result = services.stored_plan(PlanRequest(model, 3, 0.05))
+    assert result is not None
+    unlikely = int((result.items["outlook"] == "unlikely").sum())
+    kept = result.promises - result.broken_online
+    assert unlikely
+    assert kept != result.promises - unlikely
+    said = f"“Spring”: kept when delivered {kept} of {result.promises} promises; {unlikely} w"
+    assert said in words(go(app, START))
+    with services.workspace().transaction() as cursor:  # what was delivered is not kept
+        cursor.execute("DELETE FROM scenario_pairs")
+        cursor.execute("UPDATE scenarios SET updated_at = '2030-01-02'")
+    (text,) = [a.text for a in services.attention() if a.kind == "promise"]
+    assert text.startswith(f"“Spring”: {result.promises} promises; {unlikely} w")
+
+
 def test_any_registered_model_is_offered_and_calibration_adds_up(shop: Path, app: AppTest, until: Callable) -> None:
     from rim_core.jobs.naming import available, model_config
 
