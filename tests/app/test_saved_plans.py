@@ -13,7 +13,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app import services
-from app.services.requests import PlanRequest
+from app.services.requests import PlanRequest, Promise
 from app.ui import messages
 from rim_core import walk
 from rim_core.planning import Constraints, DualPlanner
@@ -152,6 +152,27 @@ def test_saved_plans_are_set_side_by_side_renamed_cloned_and_put_away(shop: Path
     assert [s.name for s in services.scenarios(services.datasets()[0])] == ["Calmer"]
     assert "archived the plan" in "\n".join(services.lately()["what"])
     assert (services.lately()["who"] != "").all()
+
+
+def test_promises_of_their_own_are_compared_themselves_not_by_their_number(
+    shop: Path, app: AppTest, model: str
+) -> None:
+    items = services.catalogue_of(model)
+    first, second, third = (str(i) for i in items.index[:3])
+    common = Promise(first, minimum=0.02)
+    for name, own, cap in (("Low", Promise(second, minimum=0.01), 20.0), ("High", Promise(third, maximum=0.3), 10.0)):
+        rules = services.Rules(items=(services.ItemRule(first, value=cap),))
+        services.save_plan(make(PlanRequest(model, 3, promises=(common, own), rules=rules)), name)
+    go(app, COMPARE)
+    app.toggle(key="compare-only").set_value(True).run()
+    assert not app.exception
+    asked = next(t.value for t in app.table if "● Promises of their own" in t.value.index)
+    said = {head: asked.loc["● Promises of their own", head] for head in ("Low", "High")}
+    assert said == {
+        "Low": f"2 (1 differs: {items['title'].iloc[1]} at least 1 %)",
+        "High": f"2 (1 differs: {items['title'].iloc[2]} at most 30 %)",
+    }
+    assert asked.loc["● Further rules", "Low"] == "rules for 1 item (they differ)"
 
 
 def test_start_says_what_needs_attention_and_where(shop: Path, app: AppTest, model: str) -> None:
