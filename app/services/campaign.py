@@ -131,11 +131,12 @@ def sent_audiences(scenario: Scenario) -> dict[str, tuple[str, AudienceRecipe]]:
 
 
 def template() -> bytes:
-    """A file of results to fill in."""
+    """A file of results to fill in: one user who was written to, and one held out who responded all the same."""
     rows = [
         ("user_id", "item_id", "timestamp", "event_type"),
         ("1", "A", "2026-03-01T09:00:00Z", "exposure"),
         ("1", "A", "2026-03-02T18:30:00Z", "outcome"),
+        ("2-held-out", "A", "2026-03-03T12:00:00Z", "outcome"),
     ]
     text = io.StringIO()
     text.writelines(",".join(row) + "\n" for row in rows)
@@ -232,7 +233,7 @@ def _measure(request: CampaignRequest, report: Report) -> CampaignResult:
     opened = workspace()
     scenario = opened.scenario(request.recipe.scenario_id)
     report("reading what happened", 0.1)
-    events = _history(scenario, request.recipe.part) if not request.files else _events(request.files)
+    events, seen = _events(request.files) if request.files else _history(scenario, request.recipe.part)
     report("finding the audience again", 0.4)
     audience = audience_of(opened, request.recipe)
     if not request.files:
@@ -241,26 +242,29 @@ def _measure(request: CampaignRequest, report: Report) -> CampaignResult:
     if request.recipe.items is not None:
         items = items[items.index.isin(request.recipe.items)]
     report("comparing", 0.8)
-    return campaign_result(audience.pairs, audience.held_out, events, items)
+    return campaign_result(audience.pairs, audience.held_out, events, items, seen=seen)
 
 
-def _events(files: Sequence[ResultFile]) -> pd.DataFrame:
-    parts = [
-        campaign_events(_read(f.path, f.columns, f.writing), f.exposures, f.outcomes, answers=_answers(f.columns))
-        for f in files
-    ]
+def _events(files: Sequence[ResultFile]) -> tuple[pd.DataFrame, set[str]]:
+    """Exposures and outcomes of files, and the users whom a file with outcomes names in any row."""
+    parts, seen = [], set()
+    for f in files:
+        log, answers = _read(f.path, f.columns, f.writing), _answers(f.columns)
+        parts.append(campaign_events(log, f.exposures, f.outcomes, answers=answers))
+        if answers or f.outcomes:
+            seen.update(log.events["user_id"].unique().astype(str))
     events = pd.concat(parts, ignore_index=True)
     if events.empty:
         raise DataError("No event type is an exposure or an outcome: say which is which.")
-    return events
+    return events, seen
 
 
-def _history(scenario: Scenario, part: str) -> pd.DataFrame:
-    """What the user-states of a part went on to do, as outcomes."""
+def _history(scenario: Scenario, part: str) -> tuple[pd.DataFrame, set[str]]:
+    """What the user-states of a part went on to do, as outcomes, and all of their users: it is known of everybody."""
     config = json.dumps(scenario.split, sort_keys=True)
     states = getattr(cut(workspace(), scenario.dataset, scenario.dataset_version, config), part)
     happened = states.targets.tocoo()
-    return pd.DataFrame(
+    events = pd.DataFrame(
         {
             "user_id": states.user_ids[happened.row].astype(str),
             "item_id": states.item_ids[happened.col].astype(str),
@@ -269,6 +273,7 @@ def _history(scenario: Scenario, part: str) -> pd.DataFrame:
             "count": happened.data.astype(float),
         }
     )
+    return events, set(np.unique(states.user_ids).astype(str))
 
 
 def _as_exposures(pairs: pd.DataFrame, scenario: Scenario, part: str) -> pd.DataFrame:

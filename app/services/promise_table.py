@@ -125,18 +125,31 @@ def from_text(text: str, catalogue: pd.DataFrame) -> ReadPromises:
     """Promises of pasted or uploaded rows: target, minimum % and maximum %, with or without a header.
 
     Cells are parted by tabs, semicolons or commas; a fourth column in front says what the target is ("item" or a
-    feature of the items). Targets are ids or titles.
+    feature of the items), and then an empty maximum at the end may be missing. Targets are ids or titles.
     """
     lines = rows_of(text)
     if not lines:
         return ReadPromises((), (LeftOut(1, "", "There is nothing to read.", "Paste rows or choose a file."),))
     order = _header(lines[0][1])
-    rows = []
+    rows, items = [], Items(catalogue)
     for number, cells in lines[1:] if order else lines:
-        names = order or _ORDERS.get(min(len(cells), 4), ())
+        short = len(cells) == 3 and _of_a_group(cells, items, catalogue)
+        names = order or _ORDERS.get(4 if short else min(len(cells), 4), ())
         rows.append((number, {n: v for n, v in zip(names, cells, strict=False) if n}))
     read = _read(rows, catalogue, finished=True)
     return replace(read, left=left_over(text, {p.row for p in read.problems}, bool(order)))
+
+
+def _of_a_group(cells: list[str], items: Items, catalogue: pd.DataFrame) -> bool:
+    """Whether a row begins with what it is about, so that the cell missing at its end is an empty maximum."""
+    about = cells[0].strip()
+    if about.lower() != ITEM and about.removesuffix(TOGETHER) not in catalogue:
+        return False
+    try:
+        _share(cells[1])
+    except BadCell:
+        return True
+    return items.id_of(about) not in items.ids  # an item may be called as a feature is
 
 
 def to_csv(promises: Iterable[Promise], catalogue: pd.DataFrame) -> bytes:

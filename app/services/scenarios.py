@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,8 @@ import pandas as pd
 from app.services.data import describe_split
 from app.services.owner import change, workspace
 from app.services.planning import PlanResult, items_of, scores_of
-from app.services.requests import PlanRequest
+from app.services.requests import PlanRequest, Promise
+from app.services.rules import Rules
 from app.services.stored import request_of, stored
 from rim_core.errors import ConstraintError, RimError
 from rim_core.storage import DatasetInfo, Scenario
@@ -20,6 +21,8 @@ from rim_core.walk import keep_plan
 
 MOST = 4
 """Plans side by side."""
+NAMED = 3
+"""Promises of a plan that are named where plans differ."""
 
 
 def scenarios(info: DatasetInfo, *, archived: bool = False) -> list[Scenario]:
@@ -207,6 +210,7 @@ def side_by_side(ids: Sequence[str]) -> SideBySide:
     found = [opened.scenario(i) for i in ids]
     names = tuple(labels(found).values())
     results = [_read(s) for s in found]
+    titles = {i: t for r in results if r for i, t in zip(r.items["item_id"], r.items["title"], strict=True)}
     read = [(name, r) for name, r in zip(names, results, strict=True) if r is not None]
     items = items_of([r for _, r in read])
     if len(items):
@@ -223,8 +227,8 @@ def side_by_side(ids: Sequence[str]) -> SideBySide:
     ).dropna()
     return SideBySide(
         names=names,
-        asked=_rows([_asked(s) for s in found]),
-        came=_rows([_came(s, r) for s, r in zip(found, results, strict=True)]),
+        asked=_rows([_asked(s) for s in found], titles),
+        came=_rows([_came(s, r) for s, r in zip(found, results, strict=True)], titles),
         items=items,
         points=points,
         unread=tuple(name for name, r in zip(names, results, strict=True) if r is None),
@@ -254,8 +258,8 @@ def _asked(scenario: Scenario) -> dict[str, Figure]:
         "Items for each user (K)": ("count", request.capacity if request else scenario.constraints.get("capacity")),
         "Every item at least (β)": ("share", request.min_exposure if request else None),
         "No item more than (β′)": ("share", request.max_exposure if request else None),
-        "Promises of their own": ("count", len(request.promises) if request else None),
-        "Further rules": ("text", (request.rules.describe() or None) if request else None),
+        "Promises of their own": ("promises", request.promises if request else None),
+        "Further rules": ("rules", request.rules if request else None),
         "Seed": ("count", scenario.seed),
     }
 
@@ -284,12 +288,45 @@ def _came(scenario: Scenario, result: PlanResult | None) -> dict[str, Figure]:
     }
 
 
-def _rows(columns: list[dict[str, Figure]]) -> pd.DataFrame:
+def _rows(columns: list[dict[str, Figure]], titles: Mapping[str, str]) -> pd.DataFrame:
+    """A row a figure; promises and rules are compared themselves, and said in words after that."""
     rows = []
     for label in columns[0]:
-        values = [c[label][1] for c in columns]
-        row: dict[str, object] = {"label": label, "kind": columns[0][label][0]}
+        kind, values = columns[0][label][0], [c[label][1] for c in columns]
+        differs = any(v != values[0] for v in values[1:])
+        if kind == "promises":
+            kind, values = "text", _own(values, titles)
+        elif kind == "rules":
+            said = [v.describe() if isinstance(v, Rules) else None for v in values]
+            alike = differs and len(set(said)) == 1  # as many rules, but not the same
+            kind, values = "text", [f"{s} (they differ)" if alike else s or None for s in said]
+        row: dict[str, object] = {"label": label, "kind": kind}
         row |= {f"value_{i}": v for i, v in enumerate(values)}
-        row["differs"] = any(v != values[0] for v in values[1:])
+        row["differs"] = differs
         rows.append(row)
     return pd.DataFrame(rows, dtype=object)
+
+
+def _own(values: Sequence[object], titles: Mapping[str, str]) -> list[object]:
+    """How many promises of its own each plan makes, and those that not all of the others make just so."""
+    plans = [v if isinstance(v, tuple) else None for v in values]
+    common = set.intersection(*(set(p) for p in plans if p is not None)) if any(p is not None for p in plans) else set()
+    said: list[object] = []
+    for plan in plans:
+        own = [p for p in plan or () if p not in common]
+        text = None if plan is None else f"{len(plan):,}"
+        if own:
+            more = f"; {len(own) - NAMED:,} more" if len(own) > NAMED else ""
+            listed = "; ".join(_in_short(p, titles) for p in own[:NAMED])
+            text = f"{text} ({len(own):,} {'differs' if len(own) == 1 else 'differ'}: {listed}{more})"
+        said.append(text)
+    return said
+
+
+def _in_short(promise: Promise, titles: Mapping[str, str]) -> str:
+    """What a promise says: "Coffee at least 2.5 %", "brand Private together at most 30 %"."""
+    about = f"{promise.group} {promise.target}" if promise.group else titles.get(promise.target, promise.target)
+    together = " together" if promise.together else ""
+    least = "" if promise.minimum is None else f" at least {100 * promise.minimum:.6g} %"
+    most = "" if promise.maximum is None else f" at most {100 * promise.maximum:.6g} %"
+    return f"{about}{together}{least}{',' if least and most else ''}{most}"

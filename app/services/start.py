@@ -159,11 +159,11 @@ def _promises() -> list[Attention]:
             continue
         unlikely = int((result.items["outlook"] == "unlikely").sum())
         if unlikely:
+            was = "was" if unlikely == 1 else "were"
             found.append(
                 Attention(
                     "promise",
-                    f"“{name}”: {unlikely:,} of {counted(result.promises, 'promises are')} unlikely to be kept "
-                    "when delivered one visitor at a time.",
+                    f"“{name}”: {_kept(result)}; {unlikely:,} {was} unlikely to be kept from the start.",
                     "See which, and what they cost",
                     "views/plan.py",
                     query,
@@ -190,6 +190,13 @@ def _promises() -> list[Attention]:
                 )
             )
     return found
+
+
+def _kept(result: PlanResult) -> str:
+    """How many promises a plan makes, and kept when it was delivered as far as that is stored."""
+    if result.online.delivered and not result.items["online_delivered"].any():
+        return counted(result.promises, "promises")
+    return f"kept when delivered {result.promises - result.broken_online:,} of {counted(result.promises, 'promises')}"
 
 
 def _read(scenario: Scenario) -> PlanResult | None:

@@ -88,12 +88,15 @@ def _uploads() -> list[tuple[str, str]]:
         "Exposures and outcomes (CSV or Parquet)", type=["csv", "parquet", "gz"], accept_multiple_files=True,
         key="campaign-upload",
         help="One row an event: user, item, time and event type. Exposures and outcomes may be in one file or in two. "
-        "Or one row an exposure, with a column that says whether anything came of it: yes or no.",
+        "Or one row an exposure, with a column that says whether anything came of it: yes or no. What the campaign "
+        "added can be told where outcomes of held-out users are there too: a row without any exposure.",
     )  # fmt: skip
     typed = st.text_input("or a path on this machine", key="campaign-path", placeholder="/data/results.csv").strip()
     st.download_button(
         "Download a template", services.template(), file_name="campaign-results.csv", mime="text/csv",
         on_click="ignore", icon=":material/description:", key="campaign-template",
+        help="User 1 was shown an item and responded. User 2 was held out, was shown nothing, and responded all the "
+        "same: a row with the outcome, and no exposure.",
     )  # fmt: skip
     named = [(u.name, services.keep_upload(u.name, u.file_id, u)) for u in uploads or []]
     if typed:

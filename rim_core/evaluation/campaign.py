@@ -10,9 +10,10 @@ import pandas as pd
 
 from rim_core.errors import DataError
 from rim_core.evaluation.lift import Lift, measure_lift
+from rim_core.wording import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from rim_core.datasets.log import EventLog
 
@@ -109,6 +110,7 @@ def campaign_result(
     events: pd.DataFrame,
     promised: pd.Series | None = None,
     *,
+    seen: Collection[str] | None = None,
     confidence: float = 0.95,
 ) -> CampaignResult:
     """Compare a campaign's audience with what happened.
@@ -121,6 +123,9 @@ def campaign_result(
         As :func:`campaign_events` makes them.
     promised : Series, optional
         Minimum user-states by item id.
+    seen : collection of str, optional
+        Users whom the source of the outcomes names at all, also in rows that are no event; by default those of
+        ``events``.
 
     Raises
     ------
@@ -130,7 +135,9 @@ def campaign_result(
     Notes
     -----
     Lift compares outcomes per user, counted on the pairs planned for her, between all users of the audience and all
-    who were held out, reached or not: both groups are as chance made them. O(pairs + events).
+    who were held out, reached or not: both groups are as chance made them. Who has no outcome counts as zero, which is
+    only right where outcomes of held-out users were gathered too: of a source that names none of them there is no lift.
+    O(pairs + events).
     """
     audience = _by_pair(planned)
     control = _by_pair(withheld)
@@ -144,7 +151,11 @@ def campaign_result(
             "that its ids are written as those of the dataset."
         )
     lift, no_lift = None, "No outcomes were imported, so nothing can be compared."
-    if came.sum() > 0:
+    withheld_from = control.index.unique("user_id")
+    named = withheld_from.isin(events["user_id"].unique() if seen is None else list(seen))
+    if came.sum() > 0 and len(named) and not named.any():
+        no_lift = _unseen(len(named))
+    elif came.sum() > 0:
         groups = (_per_user(audience, came), _per_user(control, came))
         try:
             lift, no_lift = measure_lift(*groups, confidence=confidence), ""
@@ -161,6 +172,15 @@ def campaign_result(
         outside_outcomes=outside[1],
         contaminated=int(control[exposed].index.get_level_values("user_id").nunique()),
         over_time=_over_time(events),
+    )
+
+
+def _unseen(users: int) -> str:
+    """Why nothing can be said of held-out users whom no row names."""
+    return (
+        f"What is imported holds no outcome of the {counted(users, 'held-out users')}, nor names any of them: whether "
+        "they responded without being written to is not known, so what the campaign added cannot be told. Import every "
+        "outcome of held-out users too: a row each with the user, the item, the time and the outcome, and no exposure."
     )
 
 

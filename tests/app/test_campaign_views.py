@@ -64,6 +64,50 @@ def test_results_of_a_campaign_show_the_lift_and_are_kept(
     assert "No campaign kept yet" in words(fine(app))
 
 
+def test_a_file_without_a_row_of_held_out_users_claims_nothing_that_the_campaign_added(
+    plan: Scenario, app: AppTest, until: Callable, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    rules = services.AudienceRules(holdout=0.3, holdout_seed=1)
+    services.export_file(services.AudienceRecipe(plan.id, "test", None, rules))
+    folder = tmp_path_factory.mktemp("in")
+    path = campaign_file(plan, rules, folder / "results.csv", effect=1.0)
+    rows = pd.read_csv(path, dtype=str)
+    out = held_out(pa.array(rows["user_id"], pa.string()), rules.holdout, rules.holdout_seed)
+    rows[~out].to_csv(path, index=False)
+    fine(go(app, CAMPAIGN))
+    app.text_input(key="campaign-path").set_value(str(path)).run()
+    until(app, lambda page: any(m.label == "Delivered" for m in page.metric))
+    assert "held-out users" in words(fine(app))
+    assert "what the campaign added cannot be told" in words(app)
+    assert not {"Lift", "Outcomes added"} & {m.label for m in app.metric}
+    app.button(key="campaign-keep").click().run()
+    (record,) = services.campaigns(services.datasets()[0])
+    assert services.kept_result(record).lift is None
+    assert "cannot be told" in services.kept_result(record).no_lift
+    # an outcome of one of them, and both groups can be compared
+    one = folder / "one.csv"
+    pd.concat([rows[~out], rows[out].head(1)]).to_csv(one, index=False)
+    app.text_input(key="campaign-path").set_value(str(one)).run()
+    until(app, lambda page: any(m.label == "Outcomes added" for m in page.metric))
+
+
+def test_answers_of_no_alone_tell_that_held_out_users_did_not_respond(plan: Scenario, tmp_path: Path) -> None:
+    rules = services.AudienceRules(holdout=0.3, holdout_seed=1)
+    pairs = services.workspace().scenario_pairs(plan.id, "test")
+    out = held_out(pa.array(pairs["user_id"], pa.string()), 0.3, 1)
+    pairs = pairs.assign(event_type=np.where(out, "control", "sent"), outcome=np.where(out, "no", "yes"))
+    pairs[["user_id", "item_id", "event_type", "outcome"]].assign(timestamp="2024-05-01").to_csv(
+        tmp_path / "r.csv", index=False
+    )
+    columns = tuple((c, c) for c in ("user_id", "item_id", "event_type", "outcome", "timestamp"))
+    file = services.ResultFile(str(tmp_path / "r.csv"), "r.csv", ("sent",), (), columns)
+    recipe = services.AudienceRecipe(plan.id, "test", None, rules)
+    found = finished(services.request_results(services.CampaignRequest(recipe, (file,)), "t"))
+    assert isinstance(found, services.CampaignResult)
+    assert found.lift is not None
+    assert found.lift.held_out_outcomes == 0
+
+
 def test_files_of_several_layouts_are_one_audience_that_was_sent(plan: Scenario, app: AppTest) -> None:
     rules = services.AudienceRules(holdout=0.2, holdout_seed=5)
     for layout in ("csv", "parquet", "meta", "csv"):
@@ -151,6 +195,9 @@ def test_the_template_is_a_file_that_can_be_imported(tmp_path: Path) -> None:
     path.write_bytes(services.template())
     held = services.contents(str(path))
     assert (held.exposures, held.outcomes, len(held.rejects)) == (["exposure"], ["outcome"], 0)
+    rows = pd.read_csv(path, dtype=str)
+    (out,) = set(rows["user_id"]) - set(rows.loc[rows["event_type"] == "exposure", "user_id"])
+    assert rows.loc[rows["user_id"] == out, "event_type"].tolist() == ["outcome"]  # as of a user held out
 
 
 @pytest.mark.parametrize(

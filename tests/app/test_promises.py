@@ -71,6 +71,28 @@ def test_rows_pasted_from_a_spreadsheet_become_promises(text: str) -> None:
     assert set(read.promises) == {Promise("c", "", 0.025), Promise("t", "", 0.01, 0.3)}
 
 
+@pytest.mark.parametrize(
+    ("row", "promise"),
+    [
+        ("brand\tA\t1", Promise("A", "brand", 0.01)),
+        ("brand together\tA\t12,5 %", Promise("A", "brand", 0.125, together=True)),
+        ("item\tTea\t1", Promise("t", "", 0.01)),
+        ("size\t2\t30", Promise("2", "size", 0.3)),
+        ("Tea\t2\t30", Promise("t", "", 0.02, 0.3)),
+    ],
+)
+def test_a_row_of_a_group_may_lack_the_empty_cell_of_its_maximum(row: str, promise: Promise) -> None:
+    catalogue = CATALOGUE.assign(size=["1", "2", "2", "1"])
+    read = services.promises_from_text(f"{row}\nbrand\tB\t1\t30", catalogue)
+    assert read.problems == ()
+    assert set(read.promises) == {promise, Promise("B", "brand", 0.01, 0.3)}
+
+
+def test_a_row_of_an_item_called_as_a_feature_is_stays_one() -> None:
+    catalogue = CATALOGUE.rename(index={"t": "brand"})
+    assert services.promises_from_text("brand\t1\t30", catalogue).promises == (Promise("brand", "", 0.01, 0.3),)
+
+
 def test_rows_that_mean_nothing_are_named_and_the_others_taken() -> None:
     read = services.promises_from_text("c\t2\nwine\t3\nt\tlots\nm\t101\nm\t5\t2", CATALOGUE)
     assert read.promises == (Promise("c", "", 0.02),)

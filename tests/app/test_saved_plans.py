@@ -13,7 +13,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app import services
-from app.services.requests import PlanRequest
+from app.services.requests import PlanRequest, Promise
 from app.ui import messages
 from rim_core import walk
 from rim_core.planning import Constraints, DualPlanner
@@ -154,6 +154,27 @@ def test_saved_plans_are_set_side_by_side_renamed_cloned_and_put_away(shop: Path
     assert (services.lately()["who"] != "").all()
 
 
+def test_promises_of_their_own_are_compared_themselves_not_by_their_number(
+    shop: Path, app: AppTest, model: str
+) -> None:
+    items = services.catalogue_of(model)
+    first, second, third = (str(i) for i in items.index[:3])
+    common = Promise(first, minimum=0.02)
+    for name, own, cap in (("Low", Promise(second, minimum=0.01), 20.0), ("High", Promise(third, maximum=0.3), 10.0)):
+        rules = services.Rules(items=(services.ItemRule(first, value=cap),))
+        services.save_plan(make(PlanRequest(model, 3, promises=(common, own), rules=rules)), name)
+    go(app, COMPARE)
+    app.toggle(key="compare-only").set_value(True).run()
+    assert not app.exception
+    asked = next(t.value for t in app.table if "● Promises of their own" in t.value.index)
+    said = {head: asked.loc["● Promises of their own", head] for head in ("Low", "High")}
+    assert said == {
+        "Low": f"2 (1 differs: {items['title'].iloc[1]} at least 1 %)",
+        "High": f"2 (1 differs: {items['title'].iloc[2]} at most 30 %)",
+    }
+    assert asked.loc["● Further rules", "Low"] == "rules for 1 item (they differ)"
+
+
 def test_start_says_what_needs_attention_and_where(shop: Path, app: AppTest, model: str) -> None:
     info = services.datasets()[0]
     size = services.plan_size(model)
@@ -169,6 +190,31 @@ def test_start_says_what_needs_attention_and_where(shop: Path, app: AppTest, mod
     services.workspace().remove_dataset(info.name, 2)
     kinds = [a.kind for a in services.attention()]
     assert "model" not in kinds
+
+
+def test_start_says_of_a_plan_how_many_promises_were_kept_beside_those_that_were_unlikely(
+    shop: Path, app: AppTest, model: str
+) -> None:
+    saved = services.save_plan(make(PlanRequest(model, 3, 0.05)), "Spring")
+    walk.deliver_again(services.workspace(), saved)
+    with services.workspace().transaction() as cursor:
+        cursor.execute(
+            "UPDATE scenario_items SET chance = 0.01 WHERE item_id IN (SELECT min(item_id) FROM scenario_items)"
+        )
+        cursor.execute("UPDATE scenarios SET updated_at = '2030-01-01'")
+    result = services.stored_plan(PlanRequest(model, 3, 0.05))
+    assert result is not None
+    unlikely = int((result.items["outlook"] == "unlikely").sum())
+    kept = result.promises - result.broken_online
+    assert unlikely
+    assert kept != result.promises - unlikely
+    said = f"“Spring”: kept when delivered {kept} of {result.promises} promises; {unlikely} w"
+    assert said in words(go(app, START))
+    with services.workspace().transaction() as cursor:  # what was delivered is not kept
+        cursor.execute("DELETE FROM scenario_pairs")
+        cursor.execute("UPDATE scenarios SET updated_at = '2030-01-02'")
+    (text,) = [a.text for a in services.attention() if a.kind == "promise"]
+    assert text.startswith(f"“Spring”: {result.promises} promises; {unlikely} w")
 
 
 def test_any_registered_model_is_offered_and_calibration_adds_up(shop: Path, app: AppTest, until: Callable) -> None:

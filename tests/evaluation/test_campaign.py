@@ -67,6 +67,22 @@ def test_without_outcomes_or_hold_out_the_reason_is_said() -> None:
     assert "hold-out" in found.no_lift
 
 
+def test_held_out_users_whom_no_row_names_are_no_zeros() -> None:
+    rows = [("ann", "tea", "sent"), ("bob", "tea", "sent"), ("ann", "tea", "purchase"), ("bob", "tea", "purchase")]
+    found = campaign_result(PLANNED, WITHHELD, events_of(rows))
+    assert found.lift is None
+    assert "the 2 held-out users" in found.no_lift
+    assert "cannot be told" in found.no_lift
+    assert "no exposure" in found.no_lift
+    assert found.items["outcomes"].sum() == 2  # what was delivered is told all the same
+    for lift in (
+        campaign_result(PLANNED, WITHHELD, events_of(rows), seen={"ann", "bob", "eve"}).lift,  # named, without an event
+        campaign_result(PLANNED, WITHHELD, events_of([*rows, ("dan", "salt", "purchase")])).lift,
+    ):
+        assert lift is not None
+        assert (lift.held_out, lift.held_out_outcomes) == (2, 0)
+
+
 def test_a_file_of_another_campaign_is_refused() -> None:
     with pytest.raises(rim.DataError, match="No row of this file is about"):
         campaign_result(PLANNED, WITHHELD, events_of([("x1", "y1", "sent"), ("x2", "y1", "purchase")]))
