@@ -28,7 +28,7 @@ LOWERED = "-lowered"
 def put(request: services.PlanRequest) -> None:
     """Put a request on the sliders and into the table (before they are drawn, or in a callback)."""
     state = st.session_state
-    for past in ("plan-again-of", f"plan-least{LOWERED}", f"plan-capacity{LOWERED}"):
+    for past in ("plan-again-of", "plan-moved", f"plan-least{LOWERED}", f"plan-capacity{LOWERED}"):
         state.pop(past, None)
     state["plan-model"] = request.model_id
     state["plan-capacity"] = state["plan-capacity-room"] = request.capacity

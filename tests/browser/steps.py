@@ -45,7 +45,9 @@ def drag(slider: Locator, steps: int) -> None:
     """Move a slider by keys, as a person without a mouse would."""
     slider.focus()
     for _ in range(abs(steps)):
+        before = slider.input_value()
         slider.press("ArrowRight" if steps > 0 else "ArrowLeft")
+        eventually(lambda before=before: slider.input_value() != before, 10)
 
 
 def metric(page: Page, label: str) -> str:
