@@ -17,6 +17,7 @@ from rim_core.models.base import Progress
 from rim_core.storage import Workspace, acting_as, actor, default_root
 
 tasks = Tasks(workers=max(2, os.cpu_count() or 2))
+UNCLOSED = "The last session ended without closing. What it had saved is here; what was under way just then was undone."
 _opening = threading.RLock()
 _opened: dict[Path, tuple[Workspace, Jobs]] = {}
 _read: set[Path] = set()
@@ -54,10 +55,13 @@ def close() -> None:
             opened.close()
 
 
-def recovered() -> tuple[str, ...]:
-    """What happened when the last owner ended without closing, until somebody has read it."""
+def recovered() -> tuple[str, str]:
+    """What to know after the last session ended without closing, and its particulars, until somebody has read it."""
     opened, jobs = _open()
-    return () if opened.root in _read else opened.recovered + jobs.recovered
+    if opened.root in _read or not opened.recovered + jobs.recovered:
+        return "", ""
+    lost = (UNCLOSED,) if opened.recovered else ()
+    return " ".join(lost + jobs.recovered), " ".join(opened.recovered)
 
 
 def recovery_read() -> None:

@@ -96,10 +96,10 @@ def _what_happened() -> None:
     """How the last session ended, until it has been read."""
     if st.session_state.get("recovery-read"):
         return
-    texts = services.recovered()
-    if texts:
+    text, particulars = services.recovered()
+    if text:
         with st.container(border=True, horizontal=True, vertical_alignment="center"):
-            st.markdown(":material/history: " + " ".join(messages.plain(t) for t in texts))
+            st.markdown(f":material/history: {messages.plain(text)}", help=messages.plain(particulars) or None)
             if st.button("Understood", key="recovery-understood"):
                 st.session_state["recovery-read"] = True
                 services.recovery_read()

@@ -6,7 +6,8 @@ import csv
 import io
 
 from rim_core.columns import USER
-from rim_core.datasets.tables import ALIASES, DELIMITERS, best_delimiter
+from rim_core.datasets.names import ALIASES
+from rim_core.datasets.tables import DELIMITERS, best_delimiter
 from rim_core.errors import DataError
 
 HEADINGS = (*ALIASES[USER], "id", "household_key")

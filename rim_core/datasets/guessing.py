@@ -11,12 +11,12 @@ import pandas as pd
 
 from rim_core.columns import ITEM, TIME, TYPE, USER
 from rim_core.datasets.answers import answer_of
+from rim_core.datasets.names import guess_names
 from rim_core.datasets.sql import cause, exact_path
 from rim_core.datasets.tables import (
     SAMPLE,
     dataset_name,
     existing_file,
-    guess_names,
     head_frame,
     is_parquet,
     sniff,

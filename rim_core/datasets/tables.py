@@ -13,9 +13,10 @@ import duckdb
 import numpy as np
 import pandas as pd
 
-from rim_core.columns import DEFAULT_TYPE, ITEM, TIME, TITLE, TYPE, USER, VALUE
+from rim_core.columns import DEFAULT_TYPE, ITEM, TIME, USER, VALUE
 from rim_core.datasets.answers import answer_sql
 from rim_core.datasets.importing import Reader, Staged
+from rim_core.datasets.names import guess_names
 from rim_core.datasets.numbers import Decimal, Style, check_decimal, column_style, number_sql
 from rim_core.datasets.rows import BAD_VALUE, ROWS, RowSelect, TextPart, add_columns, create_rejects, create_rows
 from rim_core.datasets.scan import open_bytes
@@ -28,20 +29,6 @@ SAMPLE = 256 << 10
 """Bytes looked at to guess a layout."""
 
 DELIMITERS = (",", "\t", ";", "|", "::")
-
-ALIASES: dict[str, tuple[str, ...]] = {
-    USER: ("user_id", "userid", "user", "customer_id", "customerid", "customer", "household_id", "household",
-           "visitor_id", "visitorid", "visitor", "member_id", "client_id", "session_id", "sessionid", "session",
-           "account_id", "uid"),
-    ITEM: ("item_id", "itemid", "item", "product_id", "productid", "product", "sku", "article_id", "article",
-           "movie_id", "movieid", "movie", "content_id", "stockcode", "asin", "iid"),
-    TIME: ("timestamp", "time", "datetime", "event_time", "eventtime", "date", "ts", "created_at", "occurred_at",
-           "transaction_timestamp", "invoicedate", "order_date", "purchase_date", "when", "moment", "day"),
-    VALUE: ("value", "rating", "price", "amount", "revenue", "sales_value", "quantity", "score", "weight"),
-    TYPE: ("event_type", "eventtype", "event", "type", "action", "behavior", "behaviour"),
-    TITLE: ("title", "item_title", "product_name", "item_name", "name", "description"),
-}  # fmt: skip
-"""Column names that say what they hold, best first."""
 
 
 @dataclass(frozen=True)
@@ -150,17 +137,6 @@ def _listed(names: Sequence[str]) -> str:
     """Column names for a message, however many and long they are."""
     shown = ", ".join(repr(name[:40])[1:-1] for name in names[:20])
     return f"the columns {shown}" + (f" and {len(names) - 20} more" if len(names) > 20 else "")
-
-
-def guess_names(names: Sequence[str]) -> dict[str, object]:
-    """Canonical column to file column, as far as the names say."""
-    plain = {name.strip().lower().replace(" ", "_").replace("-", "_"): name for name in reversed(names)}
-    found: dict[str, object] = {}
-    for column, aliases in ALIASES.items():
-        match = next((plain[a] for a in aliases if a in plain and plain[a] not in found.values()), None)
-        if match is not None:
-            found[column] = match
-    return found
 
 
 class TableReader(Reader):

@@ -405,7 +405,7 @@ class Jobs:
                 yield f"The result of a training could not be taken in yet: {error}"
             job = self.job(record.id)
             if job.state == "running":
-                yield f"The training of {job.title} on {job.dataset} goes on ({100 * job.share:.0f} %)."
+                yield f"The training of {job.title} on {job.dataset} goes on."
             elif job.state == "done":
                 yield f"The training of {job.title} on {job.dataset} ended well in the meantime."
             else:

@@ -12,7 +12,8 @@ from rim_core.errors import DataError
     ("text", "ids"),
     [
         ("1379\n934\n", ["1379", "934"]),
-        ("Email;Kunde\n1379;1\n934;2", ["1379", "934"]),
+        ("Email;Vorgang\n1379;1\n934;2", ["1379", "934"]),
+        ("Email;Kunde\n1379;1\n934;2", ["1", "2"]),
         ("segment\tcustomer_id\ngold\tanna\ngold\tbert", ["anna", "bert"]),
         ("Email\n1379\n934", ["1379", "934"]),
         ("anna\nbert", ["anna", "bert"]),  # no heading: words among words
