@@ -155,13 +155,13 @@ def test_columns_of_other_names_are_chosen_and_a_file_that_cannot_be_read_stops_
     pairs = services.workspace().scenario_pairs(plan.id, "test")
     rows = [f"{p.user_id};{p.item_id};2024-05-01 10:00:00;gesehen" for p in pairs.itertuples()]
     path = tmp_path_factory.mktemp("in") / "ergebnis.csv"
-    path.write_text("\n".join(["Kundennr;Produkt;Wann;Was", *rows]))
+    path.write_text("\n".join(["Wer;Ding;Wann;Was", *rows]))
     fine(go(app, CAMPAIGN))
     app.file_uploader(key="campaign-upload").set_value([("broken.csv", b"nothing", "text/csv")])
     app.text_input(key="campaign-path").set_value(str(path)).run()
     assert "Choose the column of: User, Item" in words(app)
     assert not app.exception
-    for role, column in (("user_id", "Kundennr"), ("item_id", "Produkt"), ("timestamp", "Wann"), ("event_type", "Was")):
+    for role, column in (("user_id", "Wer"), ("item_id", "Ding"), ("timestamp", "Wann"), ("event_type", "Was")):
         app.selectbox(key=f"campaign-{role}-{path}").set_value(column)
     app.run()
     app.multiselect(key=f"shown-{path}").set_value(["gesehen"]).run()
