@@ -112,7 +112,7 @@ def _check(stop: Event, _: Progress) -> None:
 def _report(running: list[Future[Any]], reports: SimpleQueue[str], total: int, callback: Callback) -> None:
     """Tell the callback of every point, and several times a second, for it may ask to stop, until all is done."""
     stage, done = "the first points", 0
-    while not all(future.done() for future in running):
+    while done < total:
         callback(Progress(stage, done, total))
         with suppress(Empty):
             stage, done = reports.get(timeout=0.2), done + 1
