@@ -145,9 +145,10 @@ def remember(request: services.PlanRequest) -> None:
     if st.session_state.pop("plan-stepping", False) and past:
         past[-1] = request  # sliders may round what was put on them
         return
-    before, st.session_state["plan-moved"] = st.session_state.get("plan-moved", -PAUSE), time.monotonic()
+    now = time.monotonic()
+    before, st.session_state["plan-moved"] = st.session_state.get("plan-moved", -PAUSE), now
     moved = _moved(past[-1], request) if len(past) > 1 else None
-    if moved and moved == _moved(past[-2], past[-1]) and time.monotonic() - before < PAUSE:
+    if moved and moved == _moved(past[-2], past[-1]) and now - before < PAUSE:
         past[-1] = request  # one way of a slider, key by key
     else:
         past.append(request)
