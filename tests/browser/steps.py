@@ -14,9 +14,25 @@ if TYPE_CHECKING:
     from tests.browser.conftest import Server
 
 
+CALM = """
+() => new Promise(done => {
+    const app = document.querySelector('[data-testid="stApp"]'), begun = performance.now();
+    let last = begun;
+    const seen = new MutationObserver(() => { last = performance.now() });
+    seen.observe(app, {childList: true, subtree: true, attributeFilter: ['data-test-script-state']});
+    const asked = setInterval(() => {
+        const now = performance.now();
+        const calm = now - last > 150 && app.dataset.testScriptState === 'notRunning';
+        if (calm || now - begun > 10_000) { clearInterval(asked); seen.disconnect(); done() }
+    }, 30);
+})
+"""
+
+
 def settled(page: Page) -> None:
-    """Wait until the page has run to its end."""
+    """Wait until the page has run to its end, and is drawn: the browser does that piece by piece afterwards."""
     page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]')
+    page.evaluate(CALM)
 
 
 def go(page: Page, server: Server, path: str, title: str) -> None:
@@ -39,6 +55,15 @@ def follow(page: Page, name: str) -> None:
             continue
     heading.wait_for()
     settled(page)
+
+
+K = "Items for each visitor (K)"
+BETA = "Every item reaches at least (β)"
+
+
+def slider(page: Page, label: str) -> Locator:
+    """By its label: the browser draws a page piece by piece, so the first slider in sight may be another one."""
+    return page.get_by_role("slider", name=label)
 
 
 def drag(slider: Locator, steps: int) -> None:

@@ -14,7 +14,19 @@ import pytest
 pytest.importorskip("playwright", reason="playwright is not installed: pip install -e '.[test]'")
 from pyarrow import parquet
 
-from tests.browser.steps import drag, eventually, follow, go, metric, planned, save, settled
+from tests.browser.steps import (
+    BETA,
+    K,
+    drag,
+    eventually,
+    follow,
+    go,
+    metric,
+    planned,
+    save,
+    settled,
+    slider,
+)
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
@@ -35,18 +47,18 @@ def test_one_press_of_back_leaves_the_plan_however_often_a_slider_was_moved(page
     planned(page)
     for _ in range(3):
         before = page.evaluate("location.href")
-        drag(page.get_by_role("slider").first, -1)
+        drag(slider(page, K), -1)
         page.wait_for_function("before => location.href != before", arg=before)
         planned(page)
-    chosen = page.get_by_role("slider").first.input_value()
+    chosen = slider(page, K).input_value()
     page.reload()
     planned(page)
-    assert page.get_by_role("slider").first.input_value() == chosen
+    assert slider(page, K).input_value() == chosen
     page.go_back()
     page.get_by_role("heading", name="Start", exact=True).wait_for(timeout=20_000)
     page.go_forward()
     planned(page)
-    assert page.get_by_role("slider").first.input_value() == chosen
+    assert slider(page, K).input_value() == chosen
 
 
 def test_from_choosing_data_to_sending_an_audience(page: Page, server: Server, tmp_path: Path) -> None:
@@ -76,7 +88,7 @@ def test_from_choosing_data_to_sending_an_audience(page: Page, server: Server, t
     follow(page, "Plan")
     planned(page)
     before = metric(page, "Expected interactions")
-    drag(page.get_by_role("slider").first, -4)
+    drag(slider(page, K), -4)
     eventually(lambda: page.get_by_role("tab", name="Certificate").count() and metric(page, "Expected inter") != before)
     planned(page)
     kept, of = metric(page, "Kept in the plan").split(" of ")
@@ -166,15 +178,15 @@ def bold_and_calm(page: Page, scores: str = "") -> dict[str, str]:
     # slide β: less is promised, and kept
     said = page.get_by_text("is promised").first
     before = said.inner_text()
-    drag(page.get_by_role("slider").nth(1), -8)
+    drag(slider(page, BETA), -8)
     eventually(lambda: said.inner_text() != before)
     planned(page)
     kept, of = metric(page, "Kept in the plan").split(" of ")
     assert kept == of
     # ask for too much, and take the way out
-    slider = page.get_by_role("slider").nth(1)
-    slider.focus()
-    slider.press("End")
+    least = slider(page, BETA)
+    least.focus()
+    least.press("End")
     page.get_by_text("more places than there are").wait_for()
     page.get_by_role("button", name="Lower β").first.click()
     page.get_by_text("more places than there are").wait_for(state="detached")
@@ -186,9 +198,9 @@ def bold_and_calm(page: Page, scores: str = "") -> dict[str, str]:
     page.get_by_role("link", name="Make audience files").wait_for()
     page.get_by_role("button", name="Undo").click()
     page.get_by_text("more places than there are").wait_for()
-    slider = page.get_by_role("slider").nth(1)
-    slider.focus()
-    slider.press("Home")
+    least = slider(page, BETA)
+    least.focus()
+    least.press("Home")
     page.get_by_text("No minimum is promised").first.wait_for()
     planned(page)
     expected["Calm"] = metric(page, "Expected interactions")
@@ -223,7 +235,7 @@ def side_by_side_for_a_colleague(page: Page, browsers: Windows, expected: dict[s
     colleague.goto(one)
     planned(colleague)
     colleague.get_by_text("as it was saved").wait_for()
-    assert colleague.get_by_role("slider").nth(0).input_value() == "10"
+    assert slider(colleague, K).input_value() == "10"
     name = next(n for n in expected if colleague.get_by_text(f"{n}, as it was saved").count())
     assert metric(colleague, "Expected interactions") == expected[name]
 

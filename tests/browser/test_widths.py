@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 pytest.importorskip("playwright", reason="playwright is not installed: pip install -e '.[test]'")
-from tests.browser.steps import drag, go, planned, save, settled
+from tests.browser.steps import K, drag, go, planned, save, settled, slider
 from tests.browser.views import VIEWS
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ CUT = """
 def test_nothing_is_cut_off_beside_a_saved_plan(page: Page, server: Server) -> None:
     go(page, server, "plan", "Plan")
     planned(page)
-    drag(page.get_by_role("slider").first, -7)  # to a plan that nobody has saved yet
+    drag(slider(page, K), -7)  # to a plan that nobody has saved yet
     page.get_by_label("Name of this plan").and_(page.get_by_placeholder("K 3,")).wait_for()
     planned(page)
     save(page, "Wide")
