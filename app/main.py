@@ -17,7 +17,7 @@ page = st.navigation(
     [
         st.Page("views/start.py", title="Start", icon=":material/home:", default=True),
         st.Page("views/data.py", title="Data", icon=":material/database:"),
-        st.Page("views/models.py", title="Models", icon=":material/model_training:"),
+        st.Page("views/models.py", title=frame.MODELS, icon=":material/model_training:"),
         st.Page("views/plan.py", title="Plan", icon=":material/tune:"),
         st.Page("views/compare.py", title="Compare", icon=":material/compare_arrows:"),
         st.Page("views/delivery.py", title="Delivery", icon=":material/local_shipping:"),

@@ -24,6 +24,7 @@ from rim_core.audiences import (
     Reasons,
     audience_of,
     contact_columns,
+    country_digits,
     explain,
     id_columns,
     laid_out,
@@ -274,11 +275,19 @@ class ToolFile:
         return self.without + self.unusable
 
 
-def request_tool_file(recipe: AudienceRecipe, wish: str) -> str:
-    """Ask who will be in a campaign tool's file; the key of the task, whose result is a ToolFile.
+def country_code(typed: str) -> str | None:
+    """The country code that was typed; None for none.
 
-    A country code that is none is the task's error.
+    Raises
+    ------
+    DataError
+        It is not one to three digits.
     """
+    return country_digits(typed) if typed.strip() else None
+
+
+def request_tool_file(recipe: AudienceRecipe, wish: str) -> str:
+    """Ask who will be in a campaign tool's file; the key of the task, whose result is a ToolFile."""
     opened = workspace()
     updated = opened.scenario(recipe.scenario_id).updated_at.isoformat()
     key = f"tool file {updated} {json.dumps(recipe.to_dict(), sort_keys=True)}"

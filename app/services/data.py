@@ -73,12 +73,14 @@ LABELS = {"encoding": "Encoding", "time_format": "Format of the times", "decimal
 """What the fields of a writing are called on the page."""
 
 
+ISO_TIME = re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)?")
 SIGNS = {"','": "comma", "'.'": "point"}
 """Decimal signs, which look lost between quotes."""
 
 
 def in_words(text: str) -> str:
-    """Advice that names keyword arguments of Python, with the fields of the page instead."""
+    """What the engine says in its own terms (keyword arguments, ISO times) in those of the page."""
+    text = ISO_TIME.sub(lambda found: f"{pd.Timestamp(found[0]):%d %b %Y, %H:%M}", text)
     given = rf"""\b({"|".join(LABELS)})=('[^']*')"""
     return re.sub(given, lambda found: f"“{LABELS[found[1]]}” {SIGNS.get(found[2], found[2])}", text)
 
@@ -236,6 +238,10 @@ def default_split(info: DatasetInfo) -> SplitChoice:
     return SplitChoice(horizon_days=max(1, min(14, span // 6)), exclude_seen=overview(info).repeat_rate < 0.05)
 
 
+PARTS = {"train": "training", "labelled": "windows to learn from", "calibration": "calibration", "test": "test"}
+"""Parts of a split in the words of the page."""
+
+
 @dataclass(frozen=True, eq=False)
 class Windows:
     """A split as it is drawn.
@@ -256,6 +262,7 @@ def windows(info: DatasetInfo, choice: SplitChoice) -> Windows:
     """The windows and counts of a split."""
     split = cut(workspace(), info.name, info.version, json.dumps(choice.config(), sort_keys=True))
     table = split.summary()
+    table["part"] = table["part"].map(PARTS).fillna(table["part"])
     if choice.by == "user":
         return Windows(None, table)
     first = pd.Timestamp(info.first).tz_localize(None)

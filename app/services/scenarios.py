@@ -258,6 +258,7 @@ def _asked(scenario: Scenario) -> dict[str, Figure]:
         "Items for each user (K)": ("count", request.capacity if request else scenario.constraints.get("capacity")),
         "Every item at least (β)": ("share", request.min_exposure if request else None),
         "No item more than (β′)": ("share", request.max_exposure if request else None),
+        "Sure of each minimum when delivered": ("share", request.confidence if request else None),
         "Promises of their own": ("promises", request.promises if request else None),
         "Further rules": ("rules", request.rules if request else None),
         "Seed": ("count", scenario.seed),

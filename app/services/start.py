@@ -189,6 +189,10 @@ def _promises() -> list[Attention]:
                     query,
                 )
             )
+        elif result.broken_online and result.items["online_delivered"].any():
+            found.append(
+                Attention("promise", f"“{name}”: {_kept(result)}.", "See which fell short", "views/delivery.py", query)
+            )
     return found
 
 

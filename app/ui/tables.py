@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 import streamlit as st
@@ -27,7 +27,8 @@ class Column:
     ----------
     label : str
     kind : {"text", "count", "share", "decimal", "time", "yes"}
-        ``share`` shows 0.0123 as 1.23 %; ``decimal`` shows four places; ``yes`` a tick or none.
+        ``share`` shows 0.0123 as 1.23 %, all of a column with as many places; ``decimal`` shows four places; ``yes``
+        a tick or none.
     help : str
         What the figure means, on hover.
     width : int or None
@@ -39,8 +40,8 @@ class Column:
     help: str = ""
     width: int | None = None
 
-    def config(self) -> ColumnConfig:
-        """What ``st.dataframe`` wants to know."""
+    def config(self, values: pd.Series[Any]) -> ColumnConfig:
+        """What ``st.dataframe`` wants to know to show these values; shares in percent."""
         label, explanation = self.label, self.help or None
         if self.kind == "time":
             form = "D MMM YYYY, HH:mm"
@@ -49,7 +50,8 @@ class Column:
             return st.column_config.CheckboxColumn(label, help=explanation)
         if self.kind == "text":
             return st.column_config.TextColumn(label, help=explanation, width=self.width)
-        formats = {"count": "localized", "share": "percent", "decimal": "%.4f"}
+        places = 1 if self.kind == "share" and values.abs().median() >= 10 else 2
+        formats = {"count": "localized", "share": f"%.{places}f\N{NARROW NO-BREAK SPACE}%%", "decimal": "%.4f"}
         return st.column_config.NumberColumn(label, help=explanation, format=formats[self.kind])
 
 
@@ -58,9 +60,9 @@ def show(frame: pd.DataFrame, columns: dict[str, Column], key: str, *, rows: int
     height = TALL if tall else ROW
     if {"title", "item_id"} <= set(columns) and (frame["title"] == frame["item_id"]).all():
         columns = {name: column for name, column in columns.items() if name != "item_id"}
-    counts = [c for c, column in columns.items() if column.kind == "count"]
-    frame = frame.assign(**{c: frame[c].astype(float).round() for c in counts})
-    configs: dict[str, ColumnConfig | str | None] = {name: column.config() for name, column in columns.items()}
+    numbers = {c: frame[c].astype(float) for c, column in columns.items() if column.kind in ("count", "share")}
+    frame = frame.assign(**{c: 100 * v if columns[c].kind == "share" else v.round() for c, v in numbers.items()})
+    configs: dict[str, ColumnConfig | str | None] = {c: column.config(frame[c]) for c, column in columns.items()}
     st.dataframe(
         frame,
         column_order=list(columns),

@@ -104,7 +104,7 @@ def _for_items(scenario: services.Scenario, part: str, items: pd.DataFrame, rule
         key="audience-item-tabs",
     )
     with listed:
-        columns = {c: COLUMNS[c] for c in ("rank", "user_id", "score", "expected")}
+        columns = _telling(made.pairs, "rank", "user_id", "score", "expected")
         if len(chosen) > 1:
             columns = {"title": COLUMNS["title"], **columns}
         tables.paged(made.pairs, columns, "audience-item", search=("user_id",))
@@ -114,6 +114,12 @@ def _for_items(scenario: services.Scenario, part: str, items: pd.DataFrame, rule
         size(scenario, part, chosen, labels)
     with reasons, messages.guard(services.Problem, "take the decision apart"):
         why(scenario, part, chosen, labels, made.pairs)
+
+
+def _telling(pairs: pd.DataFrame, *names: str) -> dict[str, Column]:
+    """Columns by name; the score not where it is what is expected, as it is when items have no value."""
+    same = bool((pairs["score"] == pairs["expected"]).all())
+    return {name: COLUMNS[name] for name in names if not (same and name == "score")}
 
 
 def _made(recipe: services.AudienceRecipe, what: str) -> services.MadeAudience | None:
@@ -152,7 +158,7 @@ def _for_user(scenario: services.Scenario, part: str) -> None:
     st.caption(f"{messages.count(len(pairs), 'items')} for user {messages.plain(user)}, best first.")
     tables.show(
         pairs.sort_values("score", ascending=False),
-        {c: COLUMNS[c] for c in ("title", "item_id", "score", "expected", "rank")},
+        _telling(pairs, "title", "item_id", "score", "expected", "rank"),
         "audience-user-table",
     )
 
@@ -215,7 +221,11 @@ def _download(
                 "Country code of phone numbers without one", key=f"country-{key}", placeholder="for example 1 or 49",
                 max_chars=4,
             )  # fmt: skip
-            country = typed.strip() or None
+            try:
+                country = services.country_code(typed)
+            except services.Problem as error:
+                messages.problem(messages.plain(str(error)))
+                return
     asked = services.AudienceRecipe(recipe.scenario_id, recipe.part, recipe.items, recipe.rules, form or "csv", country)
     holds = f"{messages.count(len(made.pairs), 'rows')}, {messages.count(made.users, 'users')}"
     if form in ("google", "meta"):

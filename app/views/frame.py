@@ -9,6 +9,8 @@ from app.ui import messages
 from app.views import address
 
 OLDER = "dataset-older"
+MODELS = "Models"
+"""The page that shows itself what is training."""
 BUSY, IDLE = 2.0, 10.0
 """Seconds between two looks at what is running."""
 
@@ -28,7 +30,8 @@ def ready(page: str) -> bool:
     _dataset_of_the_address()
     with st.sidebar:
         _dataset_picker()
-        st.fragment(_running, run_every=BUSY if services.active_jobs() else IDLE)()
+        if page != MODELS:
+            st.fragment(_running, run_every=BUSY if services.active_jobs() else IDLE)()
         st.caption(f":material/folder: {messages.plain(opened.root.name)}", help=f"The workspace: `{opened.root}`")
         address.steps()
     _what_happened()

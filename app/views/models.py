@@ -217,16 +217,16 @@ def _compare(info: services.DatasetInfo) -> None:
             "Measure", list(MEASURES), format_func=lambda m: _first_upper(MEASURES[m]), default="recall", required=True,
             key="compare-measure", help="Of the best one percent of the items, or of the visitors. Interactions per "
             "recommendation are the paper's precision.",
-        )  # fmt: skip
+        ) or "recall"  # fmt: skip
         if len(measured):
-            said = MEASURES[measure or "recall"]
+            said = MEASURES[measure]
             charts.show(
-                model_charts.comparison(measured, measure or "recall", said),
+                model_charts.comparison(measured, measure, said),
                 "comparison",
                 f"{said} of every model in both directions",
             )
     with words:
-        _best(rows)
+        _best(rows, measure)
     columns = {
         "model": Column("Model"),
         "item_precision": Column(
@@ -252,18 +252,22 @@ def _first_upper(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _best(rows: pd.DataFrame) -> None:
+def _best(rows: pd.DataFrame, measure: str) -> None:
     """What the figures say, in words."""
-    for column, task in (("item_precision", "Items for a user"), ("user_precision", "Users for an item")):
-        known = rows[rows[column].notna()]
+    for side, task, unit in (("item", "Items for a user", "items"), ("user", "Users for an item", "visitors")):
+        known = rows[rows[f"{side}_{measure}"].notna()]
         if len(known):
-            best = known.loc[known[column].idxmax()]
-            size = int(best[column.replace("precision", "size")])
-            unit = "items" if column.startswith("item") else "visitors"
+            best = known.loc[known[f"{side}_{measure}"].idxmax()]
+            figure, each = best[f"{side}_{measure}"], messages.count(int(best[f"{side}_size"]), unit)
+            found = (
+                f"{messages.percent(figure)} of the interactions found"
+                if measure == "recall"
+                else f"{messages.decimal(figure)} interactions per recommendation"
+            )
             st.metric(
                 f"Best at: {task.lower()}",
                 best["model"],
-                f"{messages.decimal(best[column])} interactions per recommendation, {messages.count(size, unit)} each",
+                f"{found}, {each} each",
                 delta_color="off",
                 delta_arrow="off",
                 border=True,

@@ -182,6 +182,7 @@ def _save(request: services.PlanRequest, result: services.PlanResult | None) -> 
         st.button(
             "Save the plan", icon=":material/save:", type="primary", width="stretch", key="plan-save-go",
             disabled=result is None, on_click=_keep, args=(result,),
+            help="Once the plan is made: it is not there yet." if result is None else None,
         )  # fmt: skip
 
 

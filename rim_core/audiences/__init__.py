@@ -1,6 +1,13 @@
 """Audiences: who gets what and why, ranked, capped and held out, as files that campaign tools take."""
 
-from rim_core.audiences.contacts import ContactColumns, contact_columns, contacts_of, hashed_emails, hashed_phones
+from rim_core.audiences.contacts import (
+    ContactColumns,
+    contact_columns,
+    contacts_of,
+    country_digits,
+    hashed_emails,
+    hashed_phones,
+)
 from rim_core.audiences.curve import response_curve
 from rim_core.audiences.export import COLUMNS, FORMATS, ExportReceipt, export_audience, export_pairs
 from rim_core.audiences.formulas import neutralised
@@ -34,6 +41,7 @@ __all__ = [
     "audience_of",
     "contact_columns",
     "contacts_of",
+    "country_digits",
     "explain",
     "export_audience",
     "export_pairs",

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 STALE_AFTER = 60.0
 """Seconds without a heartbeat after which a living worker is called stuck."""
+TELLING = 3.0, 0.03
+"""Seconds of work, and the share of all that is done in them, before they say how long the rest will take."""
 LOG_TAIL = 65_536
 LASTING = "lasting"
 """In a result: the cause does not pass, so that another attempt would fail as well."""
@@ -85,9 +87,9 @@ class JobProgress:
 
     @property
     def eta(self) -> float | None:
-        """Seconds left at the present speed; None before anything is known."""
+        """Seconds left at the present speed; None before enough is done to tell it."""
         gained, took = self.done - self.begun_at, self.heartbeat - self.begun
-        if gained <= 0 or took <= 0:
+        if gained <= 0 or took < TELLING[0] or gained < TELLING[1] * self.total:
             return None
         return took * max(self.total - self.done, 0.0) / gained
 

@@ -32,6 +32,11 @@ log = logging.getLogger(__name__)
 
 PATIENCE = 30.0
 """Seconds a cancelled worker has to reach its next checkpoint before it is killed."""
+KEPT: dict[WayOn | None, str] = {
+    "resume": "Finished parts and the last checkpoint are kept: resume it.",
+    "again": "Nothing of it is kept: train it again.",
+}
+"""What another attempt begins with; it may be found by another training meanwhile, or have been tidied away."""
 FOLDERS_KEPT = 8
 """Folders of ended jobs kept for resuming; the oldest go first."""
 
@@ -368,28 +373,18 @@ class Jobs:
         state = result.get("state") if result.get("state") in UNFINISHED else "failed"
         told = result.get("message")
         text = told if isinstance(told, str) else "The worker's last word is damaged."
-        if state != "failed" or not isinstance(told, str):
-            text = f"{text} {self._kept(folder)}"
         self.workspace.set_job(record.id, str(state), message=text)
 
     def _ended_without_a_word(self, record: JobRecord, folder: JobFolder, code: int | None) -> None:
         if folder.cancel_asked is not None:
-            text = f"Cancelled. {self._kept(folder)}"
-            self.workspace.set_job(record.id, "cancelled", message=text)
+            self.workspace.set_job(record.id, "cancelled", message="Cancelled.")
             return
         progress = folder.progress()
         at = f" at {100 * progress.fraction:.0f} %" if progress else " before it had begun"
         how = _how(code)
         said = folder.log_tail(3).strip() if code not in (None, -signal.SIGKILL) else ""
         last = f" Its last words: {said}" if said else ""
-        text = f"{how}{at}. {self._kept(folder)}{last}"
-        self.workspace.set_job(record.id, "interrupted", message=text)
-
-    def _kept(self, folder: JobFolder) -> str:
-        """What another attempt begins with."""
-        if folder.keeps(self.workspace.parts_folder):
-            return "Finished parts and the last checkpoint are kept: resume it."
-        return "Nothing of it was kept yet: train it again."
+        self.workspace.set_job(record.id, "interrupted", message=f"{how}{at}.{last}")
 
     # -- after a start ----------------------------------------------------------------------------------------
 
@@ -433,6 +428,8 @@ class Jobs:
     def _job(self, record: JobRecord) -> Job:
         folder = self._folder(record.id)
         names = record.spec.get("names") or []
+        way_on = self._way_on(record, folder) if record.state in UNFINISHED else None
+        stopped = record.state != "failed" and way_on in KEPT  # one that failed says itself what to do
         return Job(
             id=record.id,
             dataset=f"{record.dataset} v{record.dataset_version}",
@@ -440,12 +437,12 @@ class Jobs:
             split=record.split,
             facts=record.spec.get("facts") or {},
             state=record.state,
-            message=record.message,
+            message=f"{record.message} {KEPT[way_on]}" if stopped else record.message,
             progress=None if record.state == "queued" else folder.progress(),
             cancelling=record.state == "running" and folder.cancel_asked is not None,
             models=record.models,
             kept=record.history,
-            way_on=self._way_on(record, folder) if record.state in UNFINISHED else None,
+            way_on=way_on,
             created_at=record.created_at,
             started_at=record.started_at,
             finished_at=record.finished_at,

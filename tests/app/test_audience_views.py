@@ -318,6 +318,7 @@ def test_buttons_say_the_rows_and_users_of_the_file_and_who_is_left_out_why(
     app.text_input(key="country-all").set_value("four").run()
     until(app, lambda page: page.error)
     assert "no country code" in app.error[0].value
+    assert not any(b.label == "Try again" for b in app.button)  # it would be none again
 
 
 def test_a_browser_gets_a_page_of_an_audience_and_never_all_of_it(plan: Scenario, app: AppTest) -> None:

@@ -210,11 +210,21 @@ def test_start_says_of_a_plan_how_many_promises_were_kept_beside_those_that_were
     assert kept != result.promises - unlikely
     said = f"“Spring”: kept when delivered {kept} of {result.promises} promises; {unlikely} w"
     assert said in words(go(app, START))
+    with services.workspace().transaction() as cursor:  # nothing was unlikely, and some fell short all the same
+        cursor.execute("UPDATE scenario_items SET chance = 0.9")
+        cursor.execute("UPDATE scenarios SET updated_at = '2030-01-01 12:00'")
+    assert kept < result.promises
+    (text,) = [a.text for a in services.attention() if a.kind == "promise"]
+    assert text == f"“Spring”: kept when delivered {kept} of {result.promises} promises."
+    with services.workspace().transaction() as cursor:
+        cursor.execute(
+            "UPDATE scenario_items SET chance = 0.01 WHERE item_id IN (SELECT min(item_id) FROM scenario_items)"
+        )
     with services.workspace().transaction() as cursor:  # what was delivered is not kept
         cursor.execute("DELETE FROM scenario_pairs")
         cursor.execute("UPDATE scenarios SET updated_at = '2030-01-02'")
     (text,) = [a.text for a in services.attention() if a.kind == "promise"]
-    assert text.startswith(f"“Spring”: {result.promises} promises; {unlikely} w")
+    assert text.startswith(f"“Spring”: {result.promises} promises; 1 was unlikely")
 
 
 def test_any_registered_model_is_offered_and_calibration_adds_up(shop: Path, app: AppTest, until: Callable) -> None:

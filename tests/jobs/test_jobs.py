@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -103,6 +103,9 @@ def test_a_worker_killed_twice_ends_with_the_weights_of_one_that_was_left_alone(
     assert checkpoint.exists()
     assert stopped.way_on == "resume"
     assert "resume it" in str(stopped.message)
+    away = checkpoint.rename(tmp_path / "away")
+    assert "train it again" in str(jobs.job(job.id).message)  # what is kept is said as it is now
+    away.rename(checkpoint)
     assert jobs.resume(job.id[-6:]).state == "queued"  # the end of its id is enough
 
     done = jobs.wait(job.id, every=0.05)
@@ -203,6 +206,8 @@ def test_progress_of_the_wrong_kinds_is_no_progress(tmp_path: Path) -> None:
     folder.write_progress(good)
     assert folder.progress() == good
     assert (good.fraction, good.seconds, good.eta, good.stuck) == (0.25, 10.0, 15.0, True)
+    assert replace(good, heartbeat=7.0).eta is None  # too early to tell
+    assert replace(good, done=0.1).eta is None
     changes = {"done": "1", "total": None, "pid": 1.5, "mark": 3, "metrics": [1], "heartbeat": True, "more": 1}
     for key, value in changes.items():
         (tmp_path / "progress.json").write_text(json.dumps({**asdict(good), key: value}))
