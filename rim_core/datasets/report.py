@@ -43,7 +43,8 @@ _ADVICE = {
     Reason.TIME: "Rows without a time cannot be used; check which column holds the time.",
     Reason.BAD_TIME: "State the format of the times, for example time_format='%d/%m/%Y %H:%M' or 's' for Unix seconds.",
     Reason.FUTURE: "Check the unit and the time zone of the times.",
-    Reason.BAD_VALUE: "Values must be numbers that are written alike, such as 1234.5 or, with decimal=',', 1.234,5.",
+    Reason.BAD_VALUE: "Write numbers alike, such as 1234.5 or, with decimal=',', 1.234,5; or leave the value column "
+    "out to keep these rows.",
     Reason.NEGATIVE: "Returns and corrections are no interactions; leave the value column out to keep these rows.",
     Reason.ANSWER: "Write yes or no, true or false, 1 or 0, or how often it happened; nothing and - count as no.",
     Reason.ENCODING: "State the encoding of the file, for example encoding='latin-1'.",
