@@ -288,3 +288,11 @@ def test_promises_of_one_state_each_are_lowered_by_leaving_items_out() -> None:
     scores = Scores.from_dense(np.random.default_rng(0).random((4, 9)).astype(np.float32))
     plan = DualPlanner(Constraints(capacity=2, min_exposure_count=1)).fit(scores)
     assert any("promise 8 of these 9 items at most, or raise the capacity to 3 items" in p for p in plan.problems)
+
+
+def test_a_budget_of_small_costs_is_passed_by_no_more_than_the_minimums_need() -> None:
+    scores = Scores.from_dense(np.random.default_rng(0).exponential(1, (200, 6)).astype(np.float32))
+    budget = Budget(0.010, 0.001)  # ten deliveries, where twenty are promised
+    plan = DualPlanner(Constraints(1, min_exposure_count=[4, 4, 4, 4, 2, 2], budgets=[budget])).fit(scores)
+    assert not plan.certificate.feasible
+    assert plan.assignment.delivered == 20
