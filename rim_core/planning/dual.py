@@ -74,6 +74,8 @@ MORE, FEW, COLUMNS = 1.0, 4.0, 20_000_000
 """Candidates that an item has at least, as a multiple of its minimum and beside it; pairs looked at to find them."""
 ALLOWED = 0.3
 """Share of the gap that the repair may use up by not telling near-equal choices apart."""
+PARTS_OF_MARGIN = (1.0, 0.5, 0.0)
+"""Of the margin that counting has room for: less where the plan shows that there is none."""
 TIGHTENINGS = 8
 """How often what cannot be kept exactly is planned with less than was promised."""
 
@@ -198,12 +200,12 @@ class DualPlanner:
     def _surely(self, scores: Scores, confidence: float, warm_start: Plan | None, callback: Callback) -> Plan:
         """Plan as promised, then with the margin, from there: the difference is what the margin costs."""
         plain = self.fit(scores, warm_start=warm_start, callback=callback)
-        eligible = plain.unpromised.survey.eligible + np.bincount(
-            plain.problem.forced_columns, minlength=scores.shape[1]
-        )
-        raised, margin = with_margin(plain.problem, self.constraints, confidence, eligible)
-        planner = DualPlanner(raised, self.seed, self.gap, online=self.online, method=self.method)
-        plan = planner.fit(scores, warm_start=plain, callback=callback)
+        for part in PARTS_OF_MARGIN:
+            raised, margin = with_margin(plain.problem, self.constraints, confidence, plain.unpromised.survey, part)
+            planner = DualPlanner(raised, self.seed, self.gap, online=self.online, method=self.method)
+            plan = planner.fit(scores, warm_start=plain, callback=callback)
+            if plan.certificate.feasible or not plain.certificate.feasible:
+                break
         before = plain.certificate.objective
         cost = max(0.0, 1 - plan.certificate.objective / before) if before > 0 else 0.0
         return replace(plan, constraints=self.constraints, bounds=plain.bounds, margin=replace(margin, cost=cost))
