@@ -287,7 +287,7 @@ class _Task:
         if worthless and len(near.prices) > self.fixed:
             return self._worthless()
         if self.small and near.level > 0.0 and len(near.prices) > self.fixed:
-            near = replace(near, prices=self._cut_down(near.prices))
+            near = replace(near, prices=self._cut_down(near))
         best = self._repair(near, self.bounded)
         if len(self.bounded.lower) > self.fixed:
             best = self._tightened(best, near.level)
@@ -470,9 +470,9 @@ class _Task:
             max(self.best_bound, 0.0),
         )
 
-    def _cut_down(self, prices: np.ndarray) -> np.ndarray:
+    def _cut_down(self, near: NearPrices) -> np.ndarray:
         """Prices of what the flow does not know, to rounding errors; every pair is a candidate."""
-        at, n = self.fixed, self.tree.items
+        at, n, prices = self.fixed, self.tree.items, near.prices
         drawn = draw(self.scores, self.bounded.boost(prices), np.inf, self.contacts.capacity)
         state = {"prices": prices.copy()}
 
@@ -486,7 +486,8 @@ class _Task:
             return value - self.bounded.promised(known), self.bounded.exposure(exposure)[at:]
 
         reach = 2.0 * float(drawn.pairs.value.max(initial=0.0)) / self.bounded.least[at - n :]
-        rows = cut_down(evaluate, prices[at:], self.bounded.lower[at:], self.bounded.upper[at:], reach)
+        close = REPAIR_WIDTH * near.epsilon / self.bounded.unit[at - n :]
+        rows = cut_down(evaluate, prices[at:], self.bounded.lower[at:], self.bounded.upper[at:], reach, close)
         evaluate(rows)
         return state["prices"]
 

@@ -214,3 +214,13 @@ def test_overlapping_groups_without_a_place_are_a_clash() -> None:
     plan = DualPlanner(Constraints(capacity=0, groups=groups)).fit(Scores.from_dense(np.ones((5, 3), np.float32)))
     assert plan.problems
     assert not plan.certificate.feasible
+
+
+@pytest.mark.parametrize("size", [1e-10, 1e10])
+@pytest.mark.parametrize("kind", ["overlapping groups", "two budgets"])
+def test_the_bound_is_as_close_whatever_the_unit_of_the_scores(kind: str, size: float) -> None:
+    scores = make_scores(0)
+    scaled = Scores.from_dense(scores.to_dense() * np.float32(size), states=scores.states)
+    constraints = constraints_of(kind)
+    optimum = linear_program(scores, constraints).objective
+    assert DualPlanner(constraints).fit(scaled).certificate.upper_bound / size == pytest.approx(optimum, rel=1e-6)
