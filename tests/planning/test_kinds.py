@@ -216,6 +216,13 @@ def test_overlapping_groups_without_a_place_are_a_clash() -> None:
     assert not plan.certificate.feasible
 
 
+def test_a_budget_of_which_nothing_costs_anything_changes_nothing() -> None:
+    plain = DualPlanner(Constraints(2, min_exposure_count=4)).fit(make_scores(0))
+    budgeted = DualPlanner(Constraints(2, min_exposure_count=4, budgets=[Budget(0.0, 0.0)])).fit(make_scores(0))
+    assert budgeted.certificate.feasible
+    assert budgeted.certificate.objective == pytest.approx(plain.certificate.objective, rel=1e-6)
+
+
 @pytest.mark.parametrize("size", [1e-10, 1e10])
 @pytest.mark.parametrize("kind", ["overlapping groups", "two budgets"])
 def test_the_bound_is_as_close_whatever_the_unit_of_the_scores(kind: str, size: float) -> None:
