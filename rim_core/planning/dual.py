@@ -119,7 +119,7 @@ class DualPlanner:
         if not is_amount(seed) or seed % 1:
             raise ConstraintError(f"seed is a whole number that is not negative; got {seed!r}.")
         self.constraints = constraints
-        self.seed = seed
+        self.seed = int(seed)
         self.gap = gap
         self.online = online
         self.method = Algorithm1() if method == "paper" else method
