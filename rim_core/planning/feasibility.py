@@ -67,7 +67,7 @@ def reachable(problem: Problem, survey: Survey) -> Reachable:
         items, delivered = found
         of_few = np.zeros_like(minimum)
         of_few[items] = minimum[items]
-        problems += contentions(problem, of_few, delivered)
+        problems += contentions(replace(problem, minimum=of_few), of_few, delivered)
         minimum = minimum - of_few + np.asarray(delivered.sum(axis=0)).ravel()
     cut = replace(problem, minimum=minimum) if problems else problem
     if problem.rows:
