@@ -69,11 +69,12 @@ def loosened(problem: Problem, most: np.ndarray, minimum: np.ndarray, places: in
         sentences.append(_sentence(problem, clash, best))
         at = rows[-1]
         promise, row = clash[at], problem.rows[clash[at].row]
-        changed = (
-            replace(row, lower=float(np.floor(max(best[at], 0.0) + 1e-9)))
-            if promise.least
-            else replace(row, upper=float(np.ceil(best[at] - 1e-9)))
-        )
+        if promise.least:
+            changed = replace(row, lower=float(np.floor(max(best[at], 0.0) + 1e-9)))
+        elif row.kind == "budget":  # costs are no whole numbers, and may all be far below 1
+            changed = replace(row, upper=best[at] * (1 + 1e-9))
+        else:
+            changed = replace(row, upper=float(np.ceil(best[at] - 1e-9)))
         new = tuple(changed if i == promise.row else r for i, r in enumerate(problem.rows))
         problem = replace(problem, rows=new)
     return problem, tuple(sentences)
@@ -101,6 +102,11 @@ def _system(
     if not sides:
         return None, np.empty(0), low
     return sparse.csr_matrix(np.array([w for w, _ in sides])), np.array([b for _, b in sides]), low
+
+
+def keepable(problem: Problem, most: np.ndarray, minimum: np.ndarray, places: int) -> bool:
+    """Whether nothing clashes."""
+    return _fits(_promises(problem, minimum, places), most, minimum)
 
 
 def _fits(promises: Sequence[Promise], most: np.ndarray, minimum: np.ndarray) -> bool:

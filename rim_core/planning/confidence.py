@@ -17,12 +17,14 @@ from scipy import sparse
 from scipy.special import ndtr
 
 from rim_core.errors import ConstraintError
+from rim_core.planning.feasibility import countable
 from rim_core.planning.groups import is_amount
 from rim_core.planning.online import online_match
 
 if TYPE_CHECKING:
     from rim_core.assignment import Assignment
     from rim_core.planning.constraints import Constraints
+    from rim_core.planning.passes import Survey
     from rim_core.planning.plan import Plan
     from rim_core.planning.problem import Problem
     from rim_core.scores import Scores
@@ -31,6 +33,8 @@ LEVEL = 0.9
 """Of the intervals."""
 ROOM = 0.97
 """Share of all places that minimum promises with their margins may take."""
+HALVINGS = 20
+"""How closely the margin that there is room for is found."""
 
 
 @dataclass(frozen=True)
@@ -62,21 +66,36 @@ def check_confidence(confidence: float) -> None:
 
 
 def with_margin(
-    problem: Problem, constraints: Constraints, confidence: float, eligible: np.ndarray
+    problem: Problem, constraints: Constraints, confidence: float, survey: Survey, part: float = 1.0
 ) -> tuple[Constraints, Margin]:
-    """Minimum promises raised to L′ with L′ − z √(2 L′) = L, as far as there are places."""
-    promised = problem.promised.minimum
-    maximum = np.maximum(np.minimum(problem.promised.maximum, eligible), promised)
-    places = int(problem.contacts.capacity.sum()) + len(problem.forced_rows)
+    """Minimum promises raised to L′ with L′ − z √(2 L′) = L, as far as there is room beside everything else.
+
+    Parameters
+    ----------
+    problem : Problem
+        As promised.
+    constraints : Constraints
+    confidence : float
+    survey : Survey
+        Of the problem's scores.
+    part : float
+        Of that room, in z.
+    """
+    promised, forced = problem.promised.minimum, np.bincount(problem.forced_columns, minlength=len(problem.minimum))
+    maximum = np.maximum(np.minimum(problem.promised.maximum, survey.eligible + forced), promised)
+
+    def fits(z: float) -> bool:
+        return countable(problem, np.maximum(raised(promised, maximum, z) - forced, 0), survey, ROOM)
+
     wanted = NormalDist().inv_cdf(confidence)
     low, high = 0.0, wanted
-    if raised(promised, maximum, wanted).sum() > ROOM * places:
-        for _ in range(40):
+    if not fits(wanted):
+        for _ in range(HALVINGS):
             middle = 0.5 * (low + high)
-            low, high = (middle, high) if raised(promised, maximum, middle).sum() <= ROOM * places else (low, middle)
+            low, high = (middle, high) if fits(middle) else (low, middle)
         wanted = low
-    minimum = raised(promised, maximum, wanted)
-    margin = Margin(confidence, NormalDist().cdf(wanted), int((minimum - promised).sum()))
+    minimum = raised(promised, maximum, part * wanted)
+    margin = Margin(confidence, NormalDist().cdf(part * wanted), int((minimum - promised).sum()))
     return replace(constraints, min_exposure=None, min_exposure_count=minimum.astype(float)), margin
 
 

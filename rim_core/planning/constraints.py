@@ -196,7 +196,7 @@ class Constraints:
             share = self._spread("min_exposure", n, "item", problems)
             minimum = np.ceil(share * m - 1e-9).astype(np.int64)
         if self.min_exposure_count is not None:
-            minimum = self._spread("min_exposure_count", n, "item", problems).astype(np.int64)
+            minimum = np.minimum(self._spread("min_exposure_count", n, "item", problems), 2.0**53).astype(np.int64)
         if self.max_exposure is not None:
             share = self._spread("max_exposure", n, "item", problems)
             maximum = np.floor(share * m + 1e-9).astype(np.int64)
@@ -303,7 +303,9 @@ class Constraints:
         if given is None:
             return problems
         if sparse.issparse(given):
-            entries = sparse.coo_matrix(given)
+            entries = sparse.coo_matrix(given, copy=True)
+            if length == 2:
+                entries.eliminate_zeros()
             columns = (entries.row.tolist(), entries.col.tolist(), entries.data.tolist())
             given = list(zip(*columns[:length], strict=True))
         kept = tuple(tuple(_plain(part, name, problems) for part in entry) for entry in given)
@@ -368,6 +370,8 @@ def _times(name: str, moments: Mapping[str, Any], problems: list[str]) -> dict[s
         try:
             time = pd.Timestamp(moment)
         except (TypeError, ValueError):
+            time = pd.NaT
+        if time is pd.NaT:  # what is empty is no time either
             problems.append(f"{name} of item {item!r} is no time: {moment!r}. Write 2024-03-01 or 2024-03-01T09:00.")
             continue
         out[str(item)] = (time.tz_localize("UTC") if time.tzinfo is None else time.tz_convert("UTC")).isoformat()

@@ -189,7 +189,7 @@ def _together(problem: Problem, items: np.ndarray) -> str:
     ids, forced = problem.given.item_ids, np.bincount(problem.forced_columns, minlength=len(problem.minimum))
     allowed = _allowed(problem, items)
     missing, _ = _missing(problem, allowed, problem.minimum[items])
-    promised = problem.promised.minimum[items]
+    promised = problem.minimum[items] + forced[items]
     total, states = int(promised.sum()), int(allowed.any(axis=0).sum())
     each = [
         f"item {ids[y]} {least:,} (could be {max(least - missing, forced[y]):,})"

@@ -74,6 +74,8 @@ MORE, FEW, COLUMNS = 1.0, 4.0, 20_000_000
 """Candidates that an item has at least, as a multiple of its minimum and beside it; pairs looked at to find them."""
 ALLOWED = 0.3
 """Share of the gap that the repair may use up by not telling near-equal choices apart."""
+PARTS_OF_MARGIN = (1.0, 0.5, 0.0)
+"""Of the margin that counting has room for: less where the plan shows that there is none."""
 TIGHTENINGS = 8
 """How often what cannot be kept exactly is planned with less than was promised."""
 
@@ -117,7 +119,7 @@ class DualPlanner:
         if not is_amount(seed) or seed % 1:
             raise ConstraintError(f"seed is a whole number that is not negative; got {seed!r}.")
         self.constraints = constraints
-        self.seed = seed
+        self.seed = int(seed)
         self.gap = gap
         self.online = online
         self.method = Algorithm1() if method == "paper" else method
@@ -198,12 +200,12 @@ class DualPlanner:
     def _surely(self, scores: Scores, confidence: float, warm_start: Plan | None, callback: Callback) -> Plan:
         """Plan as promised, then with the margin, from there: the difference is what the margin costs."""
         plain = self.fit(scores, warm_start=warm_start, callback=callback)
-        eligible = plain.unpromised.survey.eligible + np.bincount(
-            plain.problem.forced_columns, minlength=scores.shape[1]
-        )
-        raised, margin = with_margin(plain.problem, self.constraints, confidence, eligible)
-        planner = DualPlanner(raised, self.seed, self.gap, online=self.online, method=self.method)
-        plan = planner.fit(scores, warm_start=plain, callback=callback)
+        for part in PARTS_OF_MARGIN:
+            raised, margin = with_margin(plain.problem, self.constraints, confidence, plain.unpromised.survey, part)
+            planner = DualPlanner(raised, self.seed, self.gap, online=self.online, method=self.method)
+            plan = planner.fit(scores, warm_start=plain, callback=callback)
+            if plan.certificate.feasible or not plain.certificate.feasible:
+                break
         before = plain.certificate.objective
         cost = max(0.0, 1 - plan.certificate.objective / before) if before > 0 else 0.0
         return replace(plan, constraints=self.constraints, bounds=plain.bounds, margin=replace(margin, cost=cost))
@@ -285,7 +287,7 @@ class _Task:
         if worthless and len(near.prices) > self.fixed:
             return self._worthless()
         if self.small and near.level > 0.0 and len(near.prices) > self.fixed:
-            near = replace(near, prices=self._cut_down(near.prices))
+            near = replace(near, prices=self._cut_down(near))
         best = self._repair(near, self.bounded)
         if len(self.bounded.lower) > self.fixed:
             best = self._tightened(best, near.level)
@@ -468,9 +470,9 @@ class _Task:
             max(self.best_bound, 0.0),
         )
 
-    def _cut_down(self, prices: np.ndarray) -> np.ndarray:
+    def _cut_down(self, near: NearPrices) -> np.ndarray:
         """Prices of what the flow does not know, to rounding errors; every pair is a candidate."""
-        at, n = self.fixed, self.tree.items
+        at, n, prices = self.fixed, self.tree.items, near.prices
         drawn = draw(self.scores, self.bounded.boost(prices), np.inf, self.contacts.capacity)
         state = {"prices": prices.copy()}
 
@@ -484,7 +486,8 @@ class _Task:
             return value - self.bounded.promised(known), self.bounded.exposure(exposure)[at:]
 
         reach = 2.0 * float(drawn.pairs.value.max(initial=0.0)) / self.bounded.least[at - n :]
-        rows = cut_down(evaluate, prices[at:], self.bounded.lower[at:], self.bounded.upper[at:], reach)
+        close = REPAIR_WIDTH * near.epsilon / self.bounded.unit[at - n :]
+        rows = cut_down(evaluate, prices[at:], self.bounded.lower[at:], self.bounded.upper[at:], reach, close)
         evaluate(rows)
         return state["prices"]
 

@@ -103,7 +103,7 @@ def _displaced(plan: Plan, y: int) -> np.ndarray:
     size = np.abs(boost[boost != 0.0])
     drawn = draw(level.scores, boost, 0.0, level.contacts.capacity)
     typical = float(np.median(size)) if len(size) else float(np.mean(drawn.threshold))
-    epsilon = max(EPSILON * typical, 1e-12)
+    epsilon = EPSILON * typical if typical > 0 else 1e-12
     drawn = draw(
         level.scores, boost, 12 * epsilon, level.contacts.capacity,
         guess=drawn.threshold, leave_sure=not level.contacts.capped,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rim_core.planning.clash import loosened
+from rim_core.planning.clash import keepable, loosened
 from rim_core.planning.contention import contentions, most_of_few
 from rim_core.wording import counted
 
@@ -67,13 +67,23 @@ def reachable(problem: Problem, survey: Survey) -> Reachable:
         items, delivered = found
         of_few = np.zeros_like(minimum)
         of_few[items] = minimum[items]
-        problems += contentions(problem, of_few, delivered)
+        problems += contentions(replace(problem, minimum=of_few), of_few, delivered)
         minimum = minimum - of_few + np.asarray(delivered.sum(axis=0)).ravel()
     cut = replace(problem, minimum=minimum) if problems else problem
     if problem.rows:
         cut, clashes = loosened(cut, np.minimum(problem.maximum, eligible), minimum, places)
         problems += clashes
     return Reachable(cut, tuple(problems))
+
+
+def countable(problem: Problem, minimum: np.ndarray, survey: Survey, part: float = 1.0) -> bool:
+    """Whether counting finds nothing against these minimums, beside the forced pairs, in a ``part`` of the places."""
+    places = places_of(problem, np.minimum(survey.room, problem.contacts.capacity))
+    if minimum.sum() > part * places or (minimum > survey.eligible).any():
+        return False
+    if most_of_few(problem, minimum, survey.eligible) is not None:
+        return False
+    return not problem.rows or keepable(problem, np.minimum(problem.maximum, survey.eligible), minimum, places)
 
 
 def places_of(problem: Problem, room: np.ndarray) -> int:

@@ -129,7 +129,7 @@ class Group:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able; ``Group(**d)`` is the same."""
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items() if v is not None}
+        return {k: _jsonable(v) for k, v in asdict(self).items() if v is not None}
 
 
 @dataclass(frozen=True)
@@ -187,6 +187,16 @@ class Budget:
         """JSON-able; ``Budget(**d)`` is the same."""
         costs = list(self.costs) if isinstance(self.costs, tuple) else self.costs
         return {"limit": float(self.limit), "costs": costs, "name": self.name}
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(k): _jsonable(v) for k, v in value.items()}
+    if isinstance(value, set | frozenset):
+        return sorted((_jsonable(v) for v in value), key=str)
+    if isinstance(value, list | tuple):
+        return [_jsonable(v) for v in value]
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def columns_of(names: Sequence[str | int], item_ids: pd.Index, what: str, problems: list[str]) -> np.ndarray:

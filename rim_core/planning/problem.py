@@ -279,7 +279,7 @@ class _Names:
             problems.append("max_per_user needs to know whose states these are: give scores with states.")
             return None, None
         user, _ = pd.factorize(self.user_ids)
-        return user.astype(np.int64), np.full(int(user.max(initial=-1)) + 1, int(cap), np.int64)
+        return user.astype(np.int64), np.full(int(user.max(initial=-1)) + 1, min(int(cap), NO_CAP), np.int64)
 
 
 def _capacities(scores: Scores, constraints: Constraints, problems: list[str]) -> np.ndarray | None:
@@ -373,10 +373,15 @@ def _windows(
         return None, None, None
     columns = columns_of(items, scores.item_ids, "starts and ends", problems)
     limits = np.iinfo(np.int64)
-    first = [pd.Timestamp(starts[i]).value // 1000 if i in starts else limits.min for i in items]
-    last = [pd.Timestamp(ends[i]).value // 1000 if i in ends else limits.max for i in items]
+    first = [_microseconds(starts[i]) if i in starts else limits.min for i in items]
+    last = [_microseconds(ends[i]) if i in ends else limits.max for i in items]
     problems += [f"Item {i!r} ends before it starts." for i, a, b in zip(items, first, last, strict=True) if a > b]
     return columns, np.array(first, np.int64), np.array(last, np.int64)
+
+
+def _microseconds(moment: str) -> int:
+    """Since 1970; also of years that nanoseconds do not reach."""
+    return int(pd.Timestamp(moment).tz_localize(None).as_unit("us").asm8.view("i8"))
 
 
 def _rows(constraints: Constraints, scores: Scores, promised: Bounds, problems: list[str]) -> list[Row]:

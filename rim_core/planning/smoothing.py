@@ -69,7 +69,8 @@ class Bounded:
     @classmethod
     def of(cls, lower: np.ndarray, upper: np.ndarray, weights: np.ndarray) -> Bounded:
         """From the dense weights (r, n)."""
-        unit = np.maximum(weights.max(axis=1, initial=0.0), 1e-300) if len(weights) else np.empty(0)
+        unit = weights.max(axis=1, initial=0.0) if len(weights) else np.empty(0)
+        unit = np.where(unit > 0, unit, 1.0)  # a budget of which nothing costs anything
         least = np.where(weights > 0, weights, np.inf).min(axis=1, initial=np.inf)
         return cls(lower, upper, sparse.csr_matrix(weights), unit, np.where(np.isfinite(least), least, unit))
 

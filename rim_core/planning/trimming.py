@@ -65,7 +65,8 @@ def trim(solution: Solution, problem: Problem, bounded: Bounded) -> Solution:
     weights = bounded.weights.toarray()
     for r in np.flatnonzero(missed_rows(bounded, reached) > 0):
         use = weights[r, solution.columns]
-        order = np.lexsort((solution.rows, worth / np.maximum(use, 1e-300)))
+        dearness = np.divide(worth, use, out=np.full(len(worth), np.inf), where=use > 0)
+        order = np.lexsort((solution.rows, dearness))
         for p in order[use[order] > 0]:
             if reached[n + r] <= bounded.upper[n + r] * (1 + CLOSE):
                 break

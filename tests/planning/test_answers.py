@@ -288,3 +288,22 @@ def test_promises_of_one_state_each_are_lowered_by_leaving_items_out() -> None:
     scores = Scores.from_dense(np.random.default_rng(0).random((4, 9)).astype(np.float32))
     plan = DualPlanner(Constraints(capacity=2, min_exposure_count=1)).fit(scores)
     assert any("promise 8 of these 9 items at most, or raise the capacity to 3 items" in p for p in plan.problems)
+
+
+def test_a_budget_of_small_costs_is_passed_by_no_more_than_the_minimums_need() -> None:
+    scores = Scores.from_dense(np.random.default_rng(0).exponential(1, (200, 6)).astype(np.float32))
+    budget = Budget(0.010, 0.001)  # ten deliveries, where twenty are promised
+    plan = DualPlanner(Constraints(1, min_exposure_count=[4, 4, 4, 4, 2, 2], budgets=[budget])).fit(scores)
+    assert not plan.certificate.feasible
+    assert plan.assignment.delivered == 20
+
+
+def test_who_gave_way_does_not_depend_on_the_unit_of_the_scores() -> None:
+    dense = np.random.default_rng(0).exponential(1, (300, 8)).astype(np.float32)
+    large, small = (
+        DualPlanner(Constraints(2, min_exposure=0.2)).fit(Scores.from_dense(dense * np.float32(unit)))
+        for unit in (1.0, 1e-14)
+    )
+    item = int(np.argmin(large.item_prices))
+    lost = [plan.explain_item(item).gave_way.set_index("item_id")["lost"].sort_index() for plan in (large, small)]
+    np.testing.assert_allclose(lost[1], lost[0], rtol=1e-3)

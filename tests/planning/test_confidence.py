@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy import sparse
 
 from rim_core.assignment import Assignment
-from rim_core.planning import Constraints, expected_deliveries
+from rim_core.planning import Budget, Constraints, DualPlanner, Group, expected_deliveries
 from rim_core.planning.confidence import chance, interval, user_variance
 from rim_core.scores import Scores
 
@@ -58,3 +60,22 @@ def test_an_item_with_a_price_is_less_sure_than_one_without_and_half_the_states_
     width = (frame["high"] - frame["low"]).to_numpy()
     assert width[0] > 1.1 * width[1]
     assert ((frame["chance"] > 0) & (frame["chance"] < 1)).all()
+
+
+CROWDED: dict[str, dict[str, Any]] = {
+    "few eligible": {"min_exposure_count": 2, "eligible": {str(y): list(range(8)) for y in range(6)}},
+    "total": {"max_total": 40},
+    "group": {"groups": [Group("pair", items=[0, 1], max_count=12)]},
+    "budget": {"budgets": [Budget(36.0, 1.0)]},
+}
+
+
+@pytest.mark.parametrize("kind", CROWDED)
+def test_a_margin_takes_no_more_room_than_the_other_promises_leave(kind: str) -> None:
+    scores = Scores.from_dense(np.random.default_rng(0).exponential(1, (30, 6)).astype(np.float32))
+    constraints = Constraints(**{"capacity": 3, "min_exposure_count": 5, **CROWDED[kind]})
+    plan = DualPlanner(constraints).fit(scores, confidence=0.95)
+    assert plan.certificate.feasible, plan.problems
+    assert plan.margin is not None
+    assert 0 < plan.margin.added < 30
+    assert 0.5 < plan.margin.reached < 0.95

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import sparse
 
 from rim_core.errors import ConstraintError
-from rim_core.planning import Constraints
+from rim_core.planning import Constraints, Group
 
 
 def test_every_violation_is_reported_at_once() -> None:
@@ -180,3 +181,26 @@ def test_a_promise_does_not_change_after_it_was_made() -> None:
         constraints.min_exposure[0] = 0.9  # type: ignore[index]
     with pytest.raises(AttributeError):
         constraints.capacity = 3  # type: ignore[misc]
+
+
+def test_stored_zeros_of_a_sparse_matrix_are_no_pairs() -> None:
+    pairs = sparse.csr_matrix(([1.0, 0.0], ([0, 1], [2, 1])), shape=(3, 3))
+    assert Constraints(forbidden=pairs).forbidden == ((0, 2),)
+    assert pairs.nnz == 2
+    assert Constraints(pair_value=pairs).pair_value == ((0, 2, 1.0), (1, 1, 0.0))
+
+
+def test_a_minimum_beyond_whole_numbers_is_above_the_maximum() -> None:
+    with pytest.raises(ConstraintError, match="In whole user-states"):
+        Constraints(2, min_exposure_count=1e19).bounds(30, 6)
+
+
+def test_groups_of_numpy_numbers_and_sets_are_json() -> None:
+    groups = [
+        Group("a", items=[0], min_count=np.int64(2)),
+        Group("b", where={"brand": {"y", "x"}}, max_exposure=np.float64(0.5)),
+    ]
+    told = json.loads(json.dumps(Constraints(groups=groups).to_dict()))
+    assert told["groups"][0]["min_count"] == 2
+    assert told["groups"][1]["where"] == {"brand": ["x", "y"]}
+    assert Constraints(**told).to_dict() == told

@@ -84,3 +84,17 @@ def test_items_beside_the_named_ones_are_counted() -> None:
     (problem,) = DualPlanner(Constraints(1, min_exposure_count=count)).fit(scores).problems
     assert len(named(problem)) == 2
     assert "In all 3 items contend here, and 7 of their 12 promised deliveries have no room." in problem
+
+
+def test_what_is_left_of_minimums_that_were_cut_already_is_what_clashes() -> None:
+    """Items 0 and 2 are first cut to the states they may go to: one of them as promised is too much alone."""
+    allowed = np.ones((13, 3), bool)
+    allowed[3:, 0] = allowed[4:, 2] = False
+    dense = np.where(allowed, np.random.default_rng(0).random((13, 3)), -np.inf)
+    capacity = np.array([1, 1, 1, 1] + [1] * 9)
+    plan = DualPlanner(Constraints(capacity, min_exposure_count=[6, 6, 7])).fit(Scores.from_dense(dense))
+    clash = next(problem for problem in plan.problems if "clash" in problem)
+    found = [int(number) for number in re.findall(r"item \d+ (\d+) \(could be \d+\)", clash)]
+    assert len(found) == 2
+    assert found[0] <= 3
+    assert found[1] <= 4

@@ -214,3 +214,34 @@ def test_overlapping_groups_without_a_place_are_a_clash() -> None:
     plan = DualPlanner(Constraints(capacity=0, groups=groups)).fit(Scores.from_dense(np.ones((5, 3), np.float32)))
     assert plan.problems
     assert not plan.certificate.feasible
+
+
+def test_dates_far_off_are_dates_and_empty_ones_are_none() -> None:
+    scores = make_scores(0)
+    open_ended = DualPlanner(Constraints(2, starts={"i0": "0001-01-01"}, ends={"i0": "9999-12-31"})).fit(scores)
+    assert open_ended.certificate == DualPlanner(Constraints(2)).fit(scores).certificate
+    for empty in (None, "", pd.NaT):
+        with pytest.raises(ConstraintError, match="ends of item 'i0' is no time"):
+            Constraints(2, ends={"i0": empty})
+
+
+def test_a_budget_of_which_nothing_costs_anything_changes_nothing() -> None:
+    plain = DualPlanner(Constraints(2, min_exposure_count=4)).fit(make_scores(0))
+    budgeted = DualPlanner(Constraints(2, min_exposure_count=4, budgets=[Budget(0.0, 0.0)])).fit(make_scores(0))
+    assert budgeted.certificate.feasible
+    assert budgeted.certificate.objective == pytest.approx(plain.certificate.objective, rel=1e-6)
+
+
+@pytest.mark.parametrize("size", [1e-10, 1e10])
+@pytest.mark.parametrize("kind", ["overlapping groups", "two budgets"])
+def test_the_bound_is_as_close_whatever_the_unit_of_the_scores(kind: str, size: float) -> None:
+    scores = make_scores(0)
+    scaled = Scores.from_dense(scores.to_dense() * np.float32(size), states=scores.states)
+    constraints = constraints_of(kind)
+    optimum = linear_program(scores, constraints).objective
+    assert DualPlanner(constraints).fit(scaled).certificate.upper_bound / size == pytest.approx(optimum, rel=1e-6)
+
+
+def test_whole_numbers_may_be_large_or_come_as_floats() -> None:
+    plan = DualPlanner(Constraints(2, max_per_user=10**30), seed=1.0).fit(make_scores(0))  # type: ignore[arg-type]
+    assert plan.certificate == DualPlanner(Constraints(2), seed=1).fit(make_scores(0)).certificate
