@@ -39,8 +39,9 @@ def online_match(
     constraints : Constraints
         Forced and forbidden pairs, dates, eligibility and values hold here as well.
     cap_prices : Series, optional
-        w by user id, where users have a cap: a planned user's own, the median for all others. The cap itself is
-        counted: earlier states come first.
+        w by user id, where users have a cap: a planned user's own, the median for all others. It is what a place is
+        worth at a later visit, so the last state of a user is not charged. The cap itself is counted: earlier states
+        come first.
     planned : bool
         Whether these are the states that were planned: rows given as numbers are meant then.
     heed : callable
@@ -51,7 +52,7 @@ def online_match(
     order = seeded_order(n, seed)
     prices = torch.from_numpy(np.asarray(item_prices, float).copy())
     rows, columns = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
-    own = _cap_price(scores, cap_prices)
+    own = _cap_price(problem, cap_prices)
     capacity = problem.contacts.capacity
     for start, stop, z in problem.scores.blocks():
         heed()
@@ -76,12 +77,16 @@ def online_match(
     )
 
 
-def _cap_price(scores: Scores, cap_prices: pd.Series | None) -> np.ndarray | None:
-    """w of every state's user, (m,)."""
-    if cap_prices is None or scores.states is None:
+def _cap_price(problem: Problem, cap_prices: pd.Series | None) -> np.ndarray | None:
+    """w of every state's user, 0 where no later state needs the place; (m,)."""
+    states = problem.given.states
+    if cap_prices is None or states is None or not problem.contacts.capped:
         return None
     typical = float(cap_prices.median()) if len(cap_prices) else 0.0
-    own: np.ndarray = cap_prices.reindex(scores.states.user_ids.astype(str)).fillna(typical).to_numpy(float, copy=True)
+    own: np.ndarray = cap_prices.reindex(states.user_ids.astype(str)).fillna(typical).to_numpy(float, copy=True)
+    user = problem.contacts.user
+    order = np.lexsort((states.time, user))
+    own[order[np.diff(user[order], append=-1) != 0]] = 0.0
     return own
 
 

@@ -245,3 +245,23 @@ def test_the_bound_is_as_close_whatever_the_unit_of_the_scores(kind: str, size: 
 def test_whole_numbers_may_be_large_or_come_as_floats() -> None:
     plan = DualPlanner(Constraints(2, max_per_user=10**30), seed=1.0).fit(make_scores(0))  # type: ignore[arg-type]
     assert plan.certificate == DualPlanner(Constraints(2), seed=1).fit(make_scores(0)).certificate
+
+
+def test_a_cap_per_user_of_one_visit_delivers_like_a_smaller_capacity() -> None:
+    """Nothing of a place is kept for a later visit where there is none: scores of the next window are others."""
+    rng = np.random.default_rng(3)
+    log = LOG
+    users = np.arange(USERS, dtype=np.int32)
+
+    def window(day: str) -> Scores:
+        time = np.full(USERS, pd.Timestamp(day, tz="UTC").value // 1000)
+        states = UserStates(log, users, time, 86_400_000_000, np.arange(ITEMS, dtype=np.int32))
+        return Scores.from_dense(rng.random((USERS, ITEMS)) * (1 + rng.pareto(1.5, USERS))[:, None], states=states)
+
+    planned, later = window("2024-02-01"), window("2024-02-15")
+    capped = DualPlanner(Constraints(6, max_per_user=3)).fit(planned)
+    smaller = DualPlanner(Constraints(3)).fit(planned)
+    assert capped.certificate.upper_bound == pytest.approx(smaller.certificate.upper_bound)
+    given = capped.assign(later).matrix.toarray()
+    assert (given.sum(axis=1) == 3).all()
+    assert (given == smaller.assign(later).matrix.toarray()).all()
