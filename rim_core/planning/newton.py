@@ -45,6 +45,9 @@ REHEATING, REHEATING_ENDS, UNSETTLED = 4.0, 100.0, 0.3
 WHOLE = 16_000_000
 """Pairs up to which all states may be as hot as the first sample (all pairs are candidates then): where samples misled
 by far. Above, they are looked at one temperature warmer."""
+MOST_PAIRS = 48_000_000
+"""Candidates at once, some 45 bytes each: samples have no more pairs, and all states are looked at only when it is so
+cold that no more of their pairs are near a threshold."""
 SETTLED, SETTLED_LAST, LAST, REDRAWS = 0.02, 0.005, 3e-3, 4
 """Missed share that is good enough at a temperature, and at those below LAST (in typical prices); how often candidates
 are drawn to get there."""
@@ -78,6 +81,8 @@ class Level:
         Thresholds found last.
     exposure : ndarray (n + r,)
         What was delivered there.
+    drawn : int
+        Candidates of the last draw.
     """
 
     scores: Scores
@@ -86,6 +91,7 @@ class Level:
     rows: np.ndarray | None = None
     guess: np.ndarray | None = field(default=None, repr=False)
     exposure: np.ndarray = field(default_factory=lambda: np.empty(0), repr=False)
+    drawn: int = 0
 
     @classmethod
     def sample(
@@ -99,13 +105,14 @@ class Level:
         eligible: np.ndarray | None = None,
     ) -> Level:
         """Some states at random (all states of some users where users have caps): ``pairs`` of them at least, and as
-        many as a typical promise needs for its ``deliveries``.
+        many as a typical promise needs for its ``deliveries``, of MOST_PAIRS at most.
 
         With ``eligible``, the states each item may go to (n,), a promise is scaled by the share of those in the sample:
         of few states it may hold many or none, and could not keep what all of them keep.
         """
         m, n = scores.shape
-        size = max(256, pairs // n, int(np.ceil(m * deliveries / max(bounded.typical, deliveries, 1e-300))))
+        wanted = int(np.ceil(m * deliveries / max(bounded.typical, deliveries, 1e-300)))
+        size = max(256, min(max(pairs // n, wanted), MOST_PAIRS // n))
         if size >= m:
             return cls(scores, contacts, bounded)
         rng = np.random.default_rng(seed)
@@ -150,7 +157,7 @@ class Level:
             dual = SmoothedDual(drawn, self.contacts, self.bounded, epsilon)
             point = dual.minimise(dual.at(prices, drawn.threshold), tolerance=tolerance / 2, reach=width, heed=heed)
             prices, missed, value = point.prices, dual.missed(point), point.value
-            self.guess, self.exposure = point.user_price, point.exposure
+            self.guess, self.exposure, self.drawn = point.user_price, point.exposure, len(drawn.pairs.item)
             log.info("ε %.3g: %d candidates, F %.8g, missed %.4f", epsilon, len(drawn.pairs.item), point.value, missed)
             if first:
                 break
@@ -261,9 +268,9 @@ def newton_prices(
         (Level.sample(scores, contacts, bounded, pairs, seed, deliveries, eligible), until)
         for pairs, deliveries, until in (TIGHT_SAMPLES if leaves_little(contacts, bounded) else SAMPLES)
     ]
+    m, few = scores.shape[0], scores.shape[0] * scores.shape[1] <= MOST_PAIRS
     levels = [
-        (everything if one.rows is None or len(one.rows) > MOST * len(contacts.capacity) else one, until)
-        for one, until in samples
+        (everything if one.rows is None or (few and len(one.rows) > MOST * m) else one, until) for one, until in samples
     ]
     levels.append((everything, 0.0))
     alone, level = first_prices(_enough([one for one, _ in samples]))
@@ -274,10 +281,15 @@ def newton_prices(
     hottest = epsilon = level * (HOTTEST if start is None else WARMEST if far else max(WARM, MOVED * start.moved))
     coldest *= level
     before, settled, stage, may_reheat = np.inf, None, "finding prices", True
+    sample = None
     while True:
         share = np.log(hottest / epsilon) / np.log(hottest / coldest)
         heed = partial(callback, Progress(stage, 0.1 + 0.5 * float(np.clip(share, 0, 1)), 1.0))
         at = next(one for one, until in levels if epsilon > until * level)
+        if at is not everything:
+            sample = at
+        elif sample is not None and not few and sample.drawn * m > MOST_PAIRS * len(sample.contacts.capacity):
+            at = sample
         first = epsilon == hottest
         tolerance = SETTLED if epsilon > LAST * level else SETTLED_LAST
         patient = first or at is not everything or not may_reheat
@@ -299,7 +311,7 @@ def newton_prices(
             if settled is not None:
                 return settled
             if may_reheat and epsilon < hottest:  # what a sample settles may leave all states far off
-                whole = scores.shape[0] * scores.shape[1] <= WHOLE
+                whole = m * scores.shape[1] <= WHOLE
                 epsilon = hottest if whole else min(epsilon / COOLING, hottest)
                 levels, may_reheat = [(everything, 0.0)], False
                 continue

@@ -70,6 +70,9 @@ def draw(
 ) -> Drawn:
     """Pairs whose λ + b is at most ``width`` below their state's threshold u, in one pass.
 
+    Of width 0 those of a score of 0 that nothing raises are left out: nobody gains by them, and of mostly empty scores
+    they would be nearly all pairs.
+
     Parameters
     ----------
     scores : Scores (m, n)
@@ -342,6 +345,8 @@ def _pick_on_device(
     sure = open_pairs & (boosted > threshold + upper)
     further = torch.from_numpy(extra).to(z.device)
     keep = open_pairs & (boosted + further >= threshold - width) & ~sure
+    if width == 0.0:
+        keep &= (z != 0.0) | (boosted > 0.0)
     row, column = keep.nonzero(as_tuple=True)
     return (
         column.to(torch.int32).cpu().numpy(),
@@ -382,7 +387,7 @@ def _pick_rows(  # type: ignore[no-untyped-def]
         u = max(u, 0.0)
         threshold[x] = u
         for i in range(count):
-            if net[i] + extra[found[i]] < u - width:
+            if net[i] + extra[found[i]] < u - width or (width == 0.0 and row[found[i]] == 0.0 and net[i] <= 0.0):
                 continue
             if net[i] > u + upper:
                 sure_load[x] += 1

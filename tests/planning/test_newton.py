@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
-from rim_core.planning import Constraints, DualPlanner
+from rim_core.planning import Constraints, DualPlanner, newton
 from rim_core.planning.newton import Level
-from rim_core.planning.passes import survey
+from rim_core.planning.passes import Drawn, draw, survey
 from rim_core.planning.problem import resolve
 from rim_core.planning.smoothing import Bounded
 from rim_core.scores import Scores
@@ -43,3 +45,39 @@ def test_a_sample_promises_an_item_its_share_of_the_states_it_may_go_to() -> Non
         there = int((level.rows < 20).sum())
         assert level.bounded.lower[:5] == pytest.approx(15 * there / 20)
         assert level.bounded.lower[5:] == pytest.approx(40 * len(level.rows) / m)
+
+
+@pytest.mark.parametrize("promise", [{"min_exposure_count": 1}, {"min_exposure": 0.1}], ids=["one each", "all places"])
+def test_no_more_pairs_are_held_at_once_than_there_is_memory_for(
+    promise: dict[str, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A promise of one visitor wants all states in its sample, one of all places makes every pair a candidate."""
+    rng = np.random.default_rng(0)
+    m, n = 20_000, 50
+    scores = Scores.from_dense((rng.random((m, n)) * rng.random(n) ** 3).astype(np.float32))
+    held = []
+
+    def counted(*given: Any, **named: Any) -> Drawn:
+        drawn = draw(*given, **named)
+        held.append(len(drawn.pairs.item))
+        return drawn
+
+    monkeypatch.setattr(newton, "draw", counted)
+    monkeypatch.setattr(newton, "MOST_PAIRS", 300_000)
+    monkeypatch.setattr(newton, "WHOLE", 300_000)
+    plan = DualPlanner(Constraints(capacity=5, **promise)).fit(scores)
+    assert plan.certificate.feasible
+    assert plan.certificate.gap is not None
+    assert plan.certificate.gap <= 1e-4
+    assert max(held) <= 300_000
+
+
+def test_pairs_of_no_worth_are_no_candidates_where_only_the_best_are_asked_for() -> None:
+    dense = np.zeros((30, 200), np.float32)
+    dense[:, 0] = 1.0
+    scores = Scores.from_dense(dense)
+    boost, capacity = np.zeros(200), np.full(30, 3)
+    assert len(draw(scores, boost, 0.0, capacity).pairs.item) == 30
+    assert len(draw(scores, boost, 0.1, capacity).pairs.item) == 30 * 200
+    boost[7] = 0.5  # a promise lifts it
+    assert np.unique(draw(scores, boost, 0.0, capacity).pairs.item).tolist() == [0, 7]
