@@ -213,11 +213,12 @@ def _residuals(problem: Problem, exposure: np.ndarray) -> pd.DataFrame:
         unit = "exposures" if row.kind == "group" else "units of cost"
         came = f"{row.kind.capitalize()} {row.name!r} comes to {delivered:,.6g} {unit}"
         side = f"at least {low:,.6g}" if delivered < low else f"at most {high:,.6g}"
+        proof = "" if row.exact else ": nothing better was found, which is no proof that there is nothing better"
         out.append(
             {
                 "name": row.name, "kind": row.kind, "minimum": low, "maximum": high, "delivered": delivered,
                 "missed": missed, "exact": row.exact,
-                "problem": f"{came}, {side} were promised.",
+                "problem": f"{came}, {side} were promised{proof}.",
             }
         )  # fmt: skip
     columns = ["name", "kind", "minimum", "maximum", "delivered", "missed", "exact", "problem"]
