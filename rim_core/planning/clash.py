@@ -14,10 +14,13 @@ import numpy as np
 from scipy import sparse
 from scipy.optimize import linprog
 
+from rim_core.progress import unheeded
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rim_core.planning.problem import Problem
+    from rim_core.progress import Heed
 
 ROUNDS = 20
 
@@ -36,7 +39,7 @@ class Promise:
 
 
 def find_clash(
-    problem: Problem, most: np.ndarray, minimum: np.ndarray, places: int
+    problem: Problem, most: np.ndarray, minimum: np.ndarray, places: int, heed: Heed = unheeded
 ) -> tuple[list[Promise], list[float]]:
     """(an irreducible set of promises that clash, the best value each could have beside the others); empty if none.
 
@@ -46,23 +49,28 @@ def find_clash(
         Largest exposure each item can have by itself.
     minimum : ndarray (n,)
     places : int
+    heed : callable
+        Asked before every linear program; what it raises ends the search.
     """
     promises = _promises(problem, minimum, places)
     if _fits(promises, most, minimum):
         return [], []
     kept = list(promises)
     for promise in promises:
+        heed()
         rest = [p for p in kept if p is not promise]
         if not _fits(rest, most, minimum):
             kept = rest
     return kept, [_best(p, [q for q in kept if q is not p], most, minimum) for p in kept]
 
 
-def loosened(problem: Problem, most: np.ndarray, minimum: np.ndarray, places: int) -> tuple[Problem, tuple[str, ...]]:
+def loosened(
+    problem: Problem, most: np.ndarray, minimum: np.ndarray, places: int, heed: Heed = unheeded
+) -> tuple[Problem, tuple[str, ...]]:
     """Groups and budgets that can be kept together, and a sentence for every clash on the way there."""
     sentences: list[str] = []
     for _ in range(ROUNDS):
-        clash, best = find_clash(problem, most, minimum, places)
+        clash, best = find_clash(problem, most, minimum, places, heed)
         rows = [i for i, p in enumerate(clash) if p.row >= 0]
         if not rows:
             break

@@ -173,7 +173,7 @@ class DualPlanner:
             found = warm_start.unpromised
         else:
             found = Unpromised.of(problem.scores, problem.contacts)
-        cut = reachable(problem, found.survey)
+        cut = reachable(problem, found.survey, partial(callback, Progress("finding what clashes", 0.05, 1.0)))
         task = _Task(cut.problem, found, self.seed, self.gap, callback, self.online)
         if isinstance(self.method, Algorithm1):
             solution = task.priced(-self.method.prices(problem, seed=self.seed, callback=callback))

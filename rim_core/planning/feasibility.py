@@ -9,11 +9,13 @@ import numpy as np
 
 from rim_core.planning.clash import keepable, loosened
 from rim_core.planning.contention import contentions, most_of_few
+from rim_core.progress import unheeded
 from rim_core.wording import counted
 
 if TYPE_CHECKING:
     from rim_core.planning.passes import Survey
     from rim_core.planning.problem import Problem
+    from rim_core.progress import Heed
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +34,7 @@ class Reachable:
     problems: tuple[str, ...]
 
 
-def reachable(problem: Problem, survey: Survey) -> Reachable:
+def reachable(problem: Problem, survey: Survey, heed: Heed = unheeded) -> Reachable:
     """Cut minimum promises to the states an item may go to, and then all in proportion to the places there are."""
     problems: list[str] = []
     minimum, eligible = problem.minimum, survey.eligible
@@ -71,7 +73,7 @@ def reachable(problem: Problem, survey: Survey) -> Reachable:
         minimum = minimum - of_few + np.asarray(delivered.sum(axis=0)).ravel()
     cut = replace(problem, minimum=minimum) if problems else problem
     if problem.rows:
-        cut, clashes = loosened(cut, np.minimum(problem.maximum, eligible), minimum, places)
+        cut, clashes = loosened(cut, np.minimum(problem.maximum, eligible), minimum, places, heed)
         problems += clashes
     return Reachable(cut, tuple(problems))
 

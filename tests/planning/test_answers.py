@@ -19,6 +19,7 @@ from rim_core.planning import (
     delivered_shares,
     linear_program,
 )
+from rim_core.progress import Progress
 from rim_core.scores import Scores
 
 
@@ -307,3 +308,15 @@ def test_who_gave_way_does_not_depend_on_the_unit_of_the_scores() -> None:
     item = int(np.argmin(large.item_prices))
     lost = [plan.explain_item(item).gave_way.set_index("item_id")["lost"].sort_index() for plan in (large, small)]
     np.testing.assert_allclose(lost[1], lost[0], rtol=1e-3)
+
+
+def test_looking_for_what_clashes_can_be_cancelled() -> None:
+    """Of many groups that clash it takes a linear program each."""
+    groups = [Group(f"g{i}", items=[i], min_count=30) for i in range(20)]
+
+    def tired(progress: Progress) -> None:
+        if progress.stage == "finding what clashes":
+            raise Cancelled("enough")
+
+    with pytest.raises(Cancelled):
+        DualPlanner(Constraints(1, groups=groups)).fit(Scores.from_dense(np.ones((40, 20))), callback=tired)
