@@ -142,7 +142,8 @@ class Items:
             every = pd.Series(among)
             among = every[every.str.startswith(name[:2]) | every.str.contains(words)].head(COMPARED).tolist()
         near: dict[str, str] = {}
-        for found in difflib.get_close_matches(name, among, n=NEAREST):
+        holding = [one for one in among if len(name) >= 3 and re.search(rf"\b{re.escape(name)}", one)]
+        for found in (sorted(holding, key=len) + difflib.get_close_matches(name, among, n=NEAREST))[:NEAREST]:
             said, item = self._names[found]
             near.setdefault(item, said)
         return list(near.values())

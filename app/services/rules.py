@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
@@ -18,6 +19,9 @@ from rim_core.wording import counted
 
 PAIR_RULES = {"forbidden": "never", "contacted": "already contacted", "forced": "always"}
 """What can be said about a user and an item, and in words."""
+
+LARGEST = 1e12
+"""Of a value or a cost."""
 
 _WORDS = {
     "item": {"item", "item_id", "id", "title", "sku", "product"},
@@ -298,9 +302,10 @@ def _made(
 def _date(text: str | None) -> str | None:
     if not text:
         return None
-    moment = pd.to_datetime(text, errors="coerce", utc=True)
+    year_first = re.match(r"\s*\d{4}\b", text)  # 01/02/2024 is one day here and another there
+    moment = pd.to_datetime(text, errors="coerce", utc=True) if year_first else pd.NaT
     if pd.isna(moment):
-        raise BadCell(text, "This is no date.", "Write 2024-03-01 or 2024-03-01T09:00.")
+        raise BadCell(text, "This is no date with the year first.", "Write 2024-03-01 or 2024-03-01T09:00.")
     return str(moment.tz_localize(None).isoformat())
 
 
@@ -314,8 +319,8 @@ def _number(row: dict[str, str], name: str) -> float | None:
             raise ValueError(text)
     except ValueError:
         raise BadCell(text, f"The {name} is no number.", "Write one such as 2.5, or nothing.") from None
-    if not 0 <= value < float("inf"):
-        raise BadCell(text, f"The {name} is negative or without end.", "Write 0 or more, or nothing.")
+    if not 0 <= value <= LARGEST:
+        raise BadCell(text, f"The {name} is negative or beyond all measure.", "Write 0 to 1e12, or nothing.")
     return value
 
 

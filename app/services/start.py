@@ -11,7 +11,7 @@ from app.services.owner import change, tasks, told, trainings, workspace
 from app.services.planning import PlanResult
 from app.services.scenarios import labels
 from app.services.stored import stored
-from app.services.training import jobs, models
+from app.services.training import how_far, jobs, models
 from app.tasks import Report
 from rim_core import demo
 from rim_core.errors import RimError
@@ -108,7 +108,7 @@ def _jobs() -> list[Attention]:
     return [
         Attention(
             "job",
-            f"The training of {job.title} on {job.dataset} {ended[job.state]} at {100 * job.share:.0f} %.",
+            f"The training of {job.title} on {job.dataset} {ended[job.state]}{how_far(job)}.",
             WAYS_ON[job.way_on or "again"],
             "views/models.py",
             {"dataset": job.dataset},

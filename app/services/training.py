@@ -158,6 +158,12 @@ def aftermath(job: Job) -> str:
     return re.sub(r"^(The training was cancelled|Cancelled)( before it began)?\.\s*", "", job.message or "")
 
 
+def how_far(job: Job) -> str:
+    """How far a training came that did not end well; nothing of an attempt that had not got going."""
+    share = round(100 * job.share)
+    return f" at {share} %" if share else ""
+
+
 def discard(job_id: str) -> None:
     """Forget a training that did not end well."""
     with change():

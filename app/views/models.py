@@ -177,7 +177,7 @@ def _offer(job: services.Job) -> None:
         same = " It would fail again as it is: change that and train below." if job.way_on == "change" else ""
         text.markdown(
             f"{STATE_ICONS[job.state]} **{messages.plain(job.title)}** on {messages.plain(job.dataset)} "
-            f"{ENDED[job.state]} at {messages.percent(job.share, 0)}. {messages.plain(services.aftermath(job))}{same}"
+            f"{ENDED[job.state]}{services.how_far(job)}. {messages.plain(services.aftermath(job))}{same}"
         )
         if job.way_on == "resume" and go.button(
             "Resume", key=f"resume-{job.id}", type="primary", icon=":material/play_arrow:", width="stretch"

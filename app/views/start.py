@@ -15,7 +15,7 @@ ICONS = {
     "model": ":material/model_training:",
     "job": ":material/pause_circle:",
 }
-SHOWN = 6
+SHOWN = 3
 
 
 def page() -> None:
@@ -100,20 +100,25 @@ def _attention() -> None:
         st.success("Nothing: no promise looked at is unlikely to be kept.", icon=":material/check_circle:")
         return
     with st.container(border=True, gap="small", key="attention"):
-        for i, thing in enumerate(found[:SHOWN]):
-            text, link = st.columns([5, 2], vertical_alignment="center")
-            text.markdown(f"{ICONS[thing.kind]} {messages.plain(thing.text)}")
-            link.page_link(
-                thing.page,
-                label=thing.remedy,
-                icon=":material/arrow_forward:",
-                query_params=thing.query or None,
-                width="stretch",
-            )
-            if i < min(len(found), SHOWN) - 1:
-                st.divider()
+        _things(found[:SHOWN])
         if len(found) > SHOWN:
-            st.caption(f"… and {messages.count(len(found) - SHOWN)} more.")
+            with st.expander(f"{messages.count(len(found) - SHOWN)} more"):
+                _things(found[SHOWN:])
+
+
+def _things(found: list[services.Attention]) -> None:
+    for i, thing in enumerate(found):
+        text, link = st.columns([5, 2], vertical_alignment="center")
+        text.markdown(f"{ICONS[thing.kind]} {messages.plain(thing.text)}")
+        link.page_link(
+            thing.page,
+            label=thing.remedy,
+            icon=":material/arrow_forward:",
+            query_params=thing.query or None,
+            width="stretch",
+        )
+        if i < len(found) - 1:
+            st.divider()
 
 
 def _here(loaded: list[services.Loaded]) -> None:

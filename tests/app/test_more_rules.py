@@ -95,14 +95,17 @@ def test_rows_are_read_with_titles_headers_in_any_order_and_without() -> None:
 
 
 def test_rows_that_mean_nothing_are_named_with_the_reason_and_the_others_taken() -> None:
-    text = "item,start,end,value,cost\nt,soon,,,\nwine,,,1,\nc,,,lots,\nm,,,-1,\nm,,,NaN,\nm,,,1e999,\nm,,,,0.5"
+    rows = ("t,soon,,,", "wine,,,1,", "c,,,lots,", "m,,,-1,", "m,,,NaN,", "m,,,1e308,", "m,01/02/2024,,,", "m,,,,0.5")
+    text = "\n".join(["item,start,end,value,cost", *rows])
     read = written.item_rules_from_text(text, CATALOGUE)
     assert read.items == (ItemRule("m", cost=0.5),)
     assert [(p.row, p.cell) for p in read.problems] == [
-        (2, "soon"), (3, "wine"), (4, "lots"), (5, "-1"), (6, "NaN"), (7, "1e999"),
+        (2, "soon"), (3, "wine"), (4, "lots"), (5, "-1"), (6, "NaN"), (7, "1e308"),
+        (8, "01/02/2024"),
     ]  # fmt: skip
     assert "no number" in read.problems[4].cause
-    assert read.left.splitlines() == text.splitlines()[:7]
+    assert "year first" in read.problems[6].cause
+    assert read.left.splitlines() == text.splitlines()[:8]
     read = written.item_rules_from_text("item,start,end\nt,2024-03-02,2024-03-01\nc,2024-03-01,2024-03-02", CATALOGUE)
     assert read.items == (ItemRule("c", "2024-03-01T00:00:00", "2024-03-02T00:00:00"),)
     assert [(p.row, p.cell) for p in read.problems] == [(2, "2024-03-02 to 2024-03-01")]

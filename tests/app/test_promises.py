@@ -113,6 +113,13 @@ def test_an_item_that_is_not_there_is_named_with_its_row_and_the_nearest_ones() 
     assert "Did you mean Milk?" in str(services.promises_from_table(typed, CATALOGUE).problems[0])
 
 
+def test_items_whose_name_holds_what_was_written_come_first() -> None:
+    titles = ["MISC BULK", "FLUID MILK WHITE ONLY", "MILK BY-PRODUCTS", "BUTTERMILK"]
+    catalogue = pd.DataFrame({"title": titles}, index=list("abcd"))
+    (problem,) = services.promises_from_text("MILK\t2", catalogue).problems
+    assert problem.advice.startswith("Did you mean MILK BY-PRODUCTS or FLUID MILK WHITE ONLY")
+
+
 def test_the_nearest_items_of_a_large_catalogue_are_found_at_once_however_many_rows_are_wrong() -> None:
     ids = [f"p{i}" for i in range(60_000)]
     catalogue = pd.DataFrame({"title": [f"Frozen pizza {i}" for i in range(60_000)]}, index=ids)
