@@ -16,6 +16,7 @@ import pandas as pd
 from app.services.data import cut, read_log
 from app.services.owner import change, tasks, workspace
 from app.services.planning import scores_of
+from app.services.tokens import packed, unpacked
 from app.tasks import Report
 from rim_core.audiences import (
     Audience,
@@ -163,9 +164,34 @@ def _make(scenario: Scenario, recipe: AudienceRecipe, report: Report) -> MadeAud
 # -- suppression lists ---------------------------------------------------------------------------------------------
 
 
-def suppression_lists() -> list[SuppressionList]:
-    """The lists in force, the latest first."""
-    return workspace().suppression_lists()
+def suppression_lists(also: str = "") -> list[SuppressionList]:
+    """The lists in force, the latest first; behind them that of the id ``also``, if a newer one has its name."""
+    everything = workspace().suppression_lists(all_versions=True)
+    latest = {s.name: s for s in reversed(everything)}
+    return [s for s in everything if s in latest.values()] + [
+        s for s in everything if s.id == also and s not in latest.values()
+    ]
+
+
+def rules_token(rules: AudienceRules) -> str:
+    """Rules as text that fits into an address; empty where none is in force."""
+    return "" if rules == AudienceRules() else packed(rules.to_dict())
+
+
+def rules_of_token(token: str) -> AudienceRules:
+    """Inverse of :func:`rules_token`.
+
+    Raises
+    ------
+    DataError
+        The link was cut off or changed.
+    """
+    try:
+        return AudienceRules(**unpacked(token))
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            "This link does not say who is left out and how often one is written to; it may be cut off: copy it again."
+        ) from error
 
 
 @dataclass(frozen=True)

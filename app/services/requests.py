@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
-import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
@@ -14,14 +11,13 @@ import numpy as np
 import pandas as pd
 
 from app.services.rules import NO_RULES, Rules
+from app.services.tokens import packed, unpacked
 from rim_core.errors import ConstraintError
 from rim_core.planning import Constraints, Group
 from rim_core.storage import Scenario
 
 SURE = 0.9
 """Confidence that the dashboard offers."""
-LONGEST_LINK = 1 << 20
-"""Bytes that a link may unfold to."""
 
 
 @dataclass(frozen=True)
@@ -144,8 +140,7 @@ class PlanRequest:
 
     def token(self) -> str:
         """Everything in it as text that fits into an address."""
-        packed = zlib.compress(self.key.encode(), 9)
-        return base64.urlsafe_b64encode(packed).decode().rstrip("=")
+        return packed(asdict(self))
 
     @staticmethod
     def from_token(token: str) -> PlanRequest:
@@ -157,9 +152,8 @@ class PlanRequest:
             The link was cut off or changed.
         """
         try:
-            packed = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
-            return PlanRequest.from_dict(json.loads(zlib.decompressobj().decompress(packed, LONGEST_LINK)))
-        except (binascii.Error, zlib.error, UnicodeError, ValueError, AttributeError) as error:
+            return PlanRequest.from_dict(unpacked(token))
+        except (ValueError, AttributeError) as error:
             raise ConstraintError("This link does not describe a plan; it may be cut off: copy it again.") from error
 
     @staticmethod

@@ -26,8 +26,8 @@ Streamlit makes a step of the browser's history of every word that the server wr
 MISSED = "address-missed"
 LISTED = 5
 """Things that are here named beside one that is not."""
-SCENARIO, PLAN, PLANS = "scenario", "plan", "plans"
-"""Words in an address that name a saved plan, describe one, or name plans to compare."""
+SCENARIO, PLAN, PLANS, RULES = "scenario", "plan", "plans", "rules"
+"""Words in an address that name a saved plan, describe one, name plans to compare, or say the rules of an audience."""
 
 
 def entered(page: str) -> None:

@@ -6,14 +6,16 @@ import streamlit as st
 
 from app import services
 from app.ui import messages
+from app.views import address
 
 NO_LIST = ""
 NAMED = 5
 """Unknown ids that are named."""
 
 
-def rules_of(scenario: services.Scenario) -> services.AudienceRules:
-    """The controls, and the rules they stand for."""
+def rules_of(scenario: services.Scenario) -> services.AudienceRules | None:
+    """The controls, and the rules they stand for, kept in the address; None while their list is not here."""
+    _follow_link()
     if "rule-added" in st.session_state:  # before the label says that there are no rules
         st.session_state["rule-suppression"] = st.session_state.pop("rule-added")
     with st.expander(_label(), icon=":material/rule:", key="audience-rules", expanded=_set()):
@@ -22,11 +24,11 @@ def rules_of(scenario: services.Scenario) -> services.AudienceRules:
             suppression = _suppression(scenario)
         with middle:
             holdout = st.slider(
-                "Hold-out group", 0, 50, 0, format="%d %%", key="rule-holdout", persist_state="session",
+                "Hold-out group", 0, 50, format="%d %%", key="rule-holdout", persist_state="session",
                 help="Users who are written to by nobody, so that the effect of the campaign can be measured. "
                 "Drawn by a hash of the user id and the seed: the same users in every file.",
             )  # fmt: skip
-            seed = st.number_input("Seed of the hold-out", 0, 10**9, 0, key="rule-seed", persist_state="session")
+            seed = st.number_input("Seed of the hold-out", 0, 10**9, key="rule-seed", persist_state="session")
         with right:
             cap = _limit(
                 "At most, items a user", 1000, "rule-cap",
@@ -37,7 +39,7 @@ def rules_of(scenario: services.Scenario) -> services.AudienceRules:
                 "At least, users an item", 10**9, "rule-least",
                 "Items with fewer users are dropped: small lists say too much about each, and tools refuse them.",
             )  # fmt: skip
-    return services.AudienceRules(
+    rules = services.AudienceRules(
         suppression=suppression or None,
         holdout=holdout / 100,
         holdout_seed=int(seed) if holdout else 0,
@@ -45,6 +47,44 @@ def rules_of(scenario: services.Scenario) -> services.AudienceRules:
         max_size=most,
         min_size=least or 0,
     )
+    address.write(address.RULES, services.rules_token(rules))
+    return None if suppression and _missing(suppression) else rules
+
+
+def _follow_link() -> None:
+    """Put the rules that the address says into the controls, once."""
+    token = address.asked(address.RULES, "rules")
+    if token is None:
+        return
+    try:
+        rules = services.rules_of_token(token)
+    except services.Problem as error:
+        address.say(messages.plain(str(error)))
+        return
+    st.session_state.update(
+        {
+            "rule-suppression": rules.suppression or NO_LIST,
+            "rule-holdout": round(100 * rules.holdout),
+            "rule-seed": rules.holdout_seed,
+            "rule-cap": rules.max_per_user,
+            "rule-most": rules.max_size,
+            "rule-least": rules.min_size or None,
+        }
+    )
+
+
+def _missing(suppression: str) -> bool:
+    """Whether a list is not here, and that on the page: a file without it would reach those who are on it."""
+    lists = services.suppression_lists(suppression)
+    if suppression in {s.id for s in lists}:
+        return False
+    here = ", ".join(messages.plain(s.name) for s in lists) or "none yet"
+    st.error(
+        f"The list of users who are never written to ({messages.plain(suppression)}) is not in this workspace: no file "
+        f"is made without it. Here is: {here}. Choose a list, add it again, or choose that nobody is suppressed.",
+        icon=":material/person_off:",
+    )
+    return True
 
 
 def _limit(label: str, most: int, key: str, explanation: str) -> int | None:
@@ -66,19 +106,26 @@ def _label() -> str:
 
 def _suppression(scenario: services.Scenario) -> str:
     """Which list of users gets nothing; one that is uploaded is chosen at once."""
-    lists = {s.id: s for s in services.suppression_lists()}
-    if st.session_state.get("rule-suppression") not in {NO_LIST, *lists}:
-        st.session_state["rule-suppression"] = NO_LIST
+    kept = st.session_state.get("rule-suppression") or NO_LIST
+    lists = {s.id: s for s in services.suppression_lists(kept)}
+    latest = {s.name: s.id for s in reversed(lists.values())}
+
+    def label(i: str) -> str:
+        if i not in lists:
+            return f"a list that is not here ({i})" if i else "nobody is suppressed"
+        older = "" if latest[lists[i].name] == i else ", an older one"
+        return f"{lists[i].name} ({messages.count(lists[i].users, 'users')}{older})"
+
     chosen: str = st.selectbox(
         "Never write to",
-        [NO_LIST, *lists],
-        format_func=lambda i: (
-            f"{lists[i].name} ({messages.count(lists[i].users, 'users')})" if i in lists else "nobody is suppressed"
-        ),
+        list(dict.fromkeys([NO_LIST, *lists, kept])),
+        format_func=label,
         key="rule-suppression",
         persist_state="session",
         help="Users who opted out, complained, or must not be reached.",
     )
+    if chosen in lists and latest[lists[chosen].name] != chosen:
+        st.warning("A newer list of this name is here: choose it, unless you mean the older one.")
     listed = services.suppressed_users(scenario, chosen) if chosen else None
     if listed is not None:
         _say_known(listed, "this list")

@@ -57,6 +57,8 @@ def _plan(scenario: services.Scenario, part: str) -> None:
             messages.empty("This plan reaches nobody here", body, icon=":material/group_off:")
         return
     rules = rules_of(scenario)
+    if rules is None:
+        return
     for_items, for_user, everything = st.tabs(
         [
             ":material/inventory_2: For some items",

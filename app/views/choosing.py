@@ -10,7 +10,7 @@ from app.views import address, frame, waiting
 
 
 def saved_plan(nothing: str, icon: str, *, delivered: bool = False) -> services.Scenario | None:
-    """The saved plan to work on; None, with the way to one on the page, where there is none.
+    """The saved plan to work on, kept in the address; None, with the way to one on the page, where there is none.
 
     Parameters
     ----------
@@ -43,6 +43,7 @@ def saved_plan(nothing: str, icon: str, *, delivered: bool = False) -> services.
         persist_state="session",
         help="Plans saved under Plan.",
     )
+    address.write(address.SCENARIO, chosen)
     scenario = names[chosen]
     if delivered and "online" not in scenario.metrics:
         not_delivered(scenario)

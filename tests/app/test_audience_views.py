@@ -182,6 +182,61 @@ def test_a_suppression_list_is_kept_and_chosen(plan: Scenario, app: AppTest) -> 
     assert table["users"].tolist() == [5]
 
 
+def reloaded(app: AppTest, page: str) -> AppTest:
+    """The page in a new session, at the address that the old one left."""
+    again = AppTest.from_file(app._script_path, default_timeout=180)
+    again.run()
+    again.query_params.update({word: app.query_params[word] for word in ("scenario", "rules")})
+    return again.switch_page(page).run()
+
+
+def test_a_reload_and_a_sent_link_open_the_same_plan_under_the_same_rules(plan: Scenario, app: AppTest) -> None:
+    services.clone(plan.id)  # the plan saved last, with which the page begins
+    users = services.workspace().scenario_pairs(plan.id, "test")["user_id"].unique()[:5]
+    listed = services.add_suppression_list("opted out", "\n".join(users).encode())
+    fine(go(app, AUDIENCES))
+    assert "rules" not in app.query_params
+    app.selectbox(key="audience-plan").set_value(plan.id)
+    app.selectbox(key="rule-suppression").set_value(listed.id)
+    app.slider(key="rule-holdout").set_value(20)
+    app.number_input(key="rule-seed").set_value(7)
+    for name, limit in (("cap", 3), ("most", 40), ("least", 2)):
+        app.number_input(key=f"rule-{name}").set_value(limit)
+    fine(app.run())
+    again = fine(reloaded(app, AUDIENCES))
+    assert again.selectbox(key="audience-plan").value == plan.id
+    assert again.selectbox(key="rule-suppression").value == listed.id
+    assert again.query_params["rules"] == app.query_params["rules"]
+    assert metric(again, "Deliveries in all") == metric(app, "Deliveries in all")
+    again.number_input(key="rule-cap").set_value(1).run()
+    assert again.number_input(key="rule-cap").value == 1  # the address it was opened with is not followed twice
+    newer = services.add_suppression_list("opted out", users[0].encode())
+    fine(again.run())
+    assert again.selectbox(key="rule-suppression").value == listed.id
+    assert "A newer list of this name is here" in words(again)
+    again.selectbox(key="rule-suppression").set_value(newer.id).run()
+    assert "A newer list" not in words(again)
+
+
+def test_no_file_is_made_without_a_list_that_is_no_longer_there(plan: Scenario, app: AppTest) -> None:
+    listed = services.add_suppression_list("opted out", b"somebody")
+    fine(go(app, AUDIENCES))
+    app.selectbox(key="rule-suppression").set_value(listed.id).run()
+    with services.workspace().transaction() as cursor:
+        cursor.execute("DELETE FROM suppression_lists")
+    again = reloaded(app, AUDIENCES)
+    assert [e.value for e in again.error if "no file is made without it" in e.value]
+    assert not again.get("download_button")
+    again.selectbox(key="rule-suppression").set_value("").run()
+    assert fine(again).get("download_button")
+
+
+def test_a_link_whose_rules_were_cut_off_says_so(plan: Scenario, app: AppTest) -> None:
+    fine(go(app, AUDIENCES))
+    app.query_params["rules"] = services.rules_token(services.AudienceRules(holdout=0.3))[:-9]
+    assert "it may be cut off: copy it again" in words(app.run())
+
+
 @pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
 def test_a_list_that_is_uploaded_is_chosen_at_once_whatever_separates_its_columns(
     plan: Scenario, app: AppTest, separator: str
