@@ -85,6 +85,7 @@ from app.services.planning import (
     LIKELY,
     UNLIKELY,
     PlanResult,
+    all_places,
     best_model,
     catalogue_of,
     item_story,
@@ -105,7 +106,7 @@ from app.services.promise_table import (
 from app.services.promise_table import from_table as promises_from_table
 from app.services.promise_table import from_text as promises_from_text
 from app.services.promise_table import to_csv as promises_to_csv
-from app.services.relaxing import Relaxation, fitting_capacity, relaxations
+from app.services.relaxing import Relaxation, fitting_cap, fitting_capacity, relaxations
 from app.services.requests import SURE, PlanRequest, PlanSize, Promise, known, resting
 from app.services.rules import (
     PAIR_RULES,
@@ -236,6 +237,7 @@ __all__ = [
     "add_dataset",
     "add_suppression_list",
     "aftermath",
+    "all_places",
     "archive",
     "attention",
     "audience_items",
@@ -262,6 +264,7 @@ __all__ = [
     "export_name",
     "exports",
     "find_scenario",
+    "fitting_cap",
     "fitting_capacity",
     "forget",
     "forget_campaign",

@@ -213,8 +213,18 @@ def _catalogue(opened: Workspace, model_id: str) -> pd.DataFrame:
     return found
 
 
+def all_places(request: PlanRequest) -> int:
+    """Deliveries that the visitors take together: K each, and of a user no more than a user may have."""
+    size, cap = plan_size(request.model_id), request.rules.max_per_user
+    each = min(request.capacity, size.items)
+    if cap is None:
+        return size.states * each
+    visits = np.bincount(split_of(workspace(), request.model_id).calibration.user)
+    return int(np.minimum(visits * each, cap).sum())
+
+
 def promised_places(request: PlanRequest) -> int:
-    """Places that the minimum promises need, of m·K."""
+    """Places that the minimum promises need, of :func:`all_places`."""
     size = plan_size(request.model_id)
     bounds = constraints(request, catalogue_of(request.model_id)).bounds(size.states, size.items, crossing=True)
     return int(bounds.minimum.sum())
@@ -301,8 +311,7 @@ def preview_plan(after: PlanResult, request: PlanRequest, heed: Heed = unheeded)
     """
     if after.made is None or not _alike(after, request) or request.confidence != after.request.confidence:
         return None
-    size = plan_size(request.model_id)
-    if request.confidence is not None or promised_places(request) > size.states * min(request.capacity, size.items):
+    if request.confidence is not None or promised_places(request) > all_places(request):
         return None
     return after.made.plan.preview(on_calibration(request), heed=heed)
 

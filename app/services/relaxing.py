@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from app.services.planning import PlanResult, plan_size, promised_places
+from app.services.planning import PlanResult, all_places, plan_size, promised_places
 from app.services.requests import PlanRequest, PlanSize, Promise
 from app.services.rules import Rules
 
@@ -46,12 +48,15 @@ def relaxations(request: PlanRequest, result: PlanResult | None = None) -> list[
     """
     found = []
     size = plan_size(request.model_id)
-    places, promised = size.states * min(request.capacity, size.items), promised_places(request)
+    places, promised = all_places(request), promised_places(request)
     if promised > places:
         found.append(_lowered(request, ROOM * places / promised))
         capacity = fitting_capacity(request)
         if capacity is not None:
             found.append(Relaxation(f"Raise K to {capacity:,}", replace(request, capacity=capacity)))
+        cap = fitting_cap(request)
+        if cap is not None:
+            found.append(Relaxation(f"Raise the items for a user to {cap:,}", _capped(request, cap)))
     elif result is not None and result.broken:
         short = result.items[result.items["planned_verdict"] == "short"]
         if len(short) and len(short) <= MOST_ITEMS:
@@ -64,7 +69,10 @@ def relaxations(request: PlanRequest, result: PlanResult | None = None) -> list[
             what = f"item {short.iloc[0]['title']}" if len(short) == 1 else f"the {len(short):,} items that are short"
             promises = (*request.promises, *own)
             found.append(Relaxation(f"Promise {what} only what can be kept", replace(request, promises=promises)))
-        if request.capacity < size.items:
+        cap = request.rules.max_per_user
+        if cap is not None:
+            found.append(Relaxation(f"Raise the items for a user to {cap + 1:,}", _capped(request, cap + 1)))
+        elif request.capacity < size.items:
             found.append(
                 Relaxation(f"Raise K to {request.capacity + 1:,}", replace(request, capacity=request.capacity + 1))
             )
@@ -79,9 +87,26 @@ def relaxations(request: PlanRequest, result: PlanResult | None = None) -> list[
 
 def fitting_capacity(request: PlanRequest) -> int | None:
     """The smallest K with which the minimum promises leave some places free; None where there are too few items."""
-    size = plan_size(request.model_id)
-    capacity = int(np.ceil(promised_places(request) / (ROOM * size.states)))
-    return capacity if capacity <= size.items else None
+    items, needed = plan_size(request.model_id).items, promised_places(request) / ROOM
+    return _smallest(lambda k: all_places(replace(request, capacity=k)) >= needed, items)
+
+
+def fitting_cap(request: PlanRequest) -> int | None:
+    """The fewest items for a user over the whole period that leave some places free; None where that is no help."""
+    if request.rules.max_per_user is None:
+        return None
+    needed, most = promised_places(request) / ROOM, all_places(_capped(request, None))
+    return _smallest(lambda cap: all_places(_capped(request, cap)) >= needed, most)
+
+
+def _capped(request: PlanRequest, cap: int | None) -> PlanRequest:
+    return replace(request, rules=replace(request.rules, max_per_user=cap))
+
+
+def _smallest(enough: Callable[[int], bool], most: int) -> int | None:
+    """The smallest number up to ``most`` that is enough; None where none is."""
+    found = bisect_left(range(1, most + 1), True, key=enough) + 1
+    return found if found <= most else None
 
 
 def _dearer(request: PlanRequest, result: PlanResult) -> Relaxation:
@@ -99,9 +124,9 @@ def _dearer(request: PlanRequest, result: PlanResult) -> Relaxation:
 def _lowered(request: PlanRequest, share: float) -> Relaxation:
     """Every minimum lowered in proportion until some places are left in whole user-states; a β alone to a round one."""
     size = plan_size(request.model_id)
-    if not request.promises:
+    if not request.promises and request.rules.max_per_user is None:
         return _rounded(request, size)
-    share, places = np.floor(1000 * share) / 1000, size.states * min(request.capacity, size.items)
+    share, places = np.floor(1000 * share) / 1000, all_places(request)
     lowered = _by(request, share, size.states)
     while share > 0 and promised_places(lowered) > ROOM * places:
         share -= 0.001

@@ -47,9 +47,9 @@ def popover(key: str, caption: str, example: str, take: Take, *, before: Callabl
             before()
         st.caption(caption)
         chosen = st.session_state.get(_uploader(key)) is not None
-        st.text_area("Rows", key=f"{key}-text", height=140, placeholder=example, disabled=chosen)
+        st.text_area("Rows", key=_field(key), height=140, placeholder=example, disabled=chosen)
         st.file_uploader("or a CSV file", ["csv", "tsv", "txt"], key=_uploader(key), max_upload_size=16)
-        if chosen and str(st.session_state[f"{key}-text"]).strip():
+        if chosen and str(st.session_state[_field(key)]).strip():
             st.caption(
                 ":material/info: This takes in the file. The rows above wait here until you take them in after it."
             )
@@ -59,22 +59,27 @@ def popover(key: str, caption: str, example: str, take: Take, *, before: Callabl
 
 
 def _uploader(key: str) -> str:
-    """Another one after every file: an uploader cannot be emptied."""
+    """Another one after every take-in: an uploader cannot be emptied."""
     return f"{key}-file-{st.session_state.get(f'{key}-files', 0)}"
+
+
+def _field(key: str) -> str:
+    """Another one after every take-in: a closed popover keeps the text that the browser has."""
+    return f"{key}-text-{st.session_state.get(f'{key}-files', 0)}"
 
 
 def _take_in(key: str, take: Take) -> None:
     """Before the page is drawn, so that the table, its header and its buttons are all of what is now in force."""
     state = st.session_state
     file = state.get(_uploader(key))
-    text = state[f"{key}-text"] if file is None else services.text_of(file.getvalue())
+    typed = str(state.get(_field(key), ""))
+    text = typed if file is None else services.text_of(file.getvalue())
     read, replaced = take(text, state[f"{key}-replace"])
-    free = file is None or not str(state[f"{key}-text"]).strip()  # rows that wait for their turn stay where they are
+    free = file is None or not typed.strip()  # rows that wait for their turn stay where they are
     back = free and len(read.left) <= LONGEST
     state[f"{key}-left"] = (read.taken, read.problems, read.left, back)
-    if free:
-        state[f"{key}-text"] = read.left if back else ""
     state[f"{key}-files"] = state.get(f"{key}-files", 0) + 1
+    state[_field(key)] = typed if not free else read.left if back else ""
     state[f"{key}-paste"] = False
     if read.taken:
         said = _replaced(read.twice, replaced)

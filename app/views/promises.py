@@ -155,7 +155,7 @@ def _begin(key: str, value: float, low: float, high: float) -> None:
 def places(request: services.PlanRequest) -> None:
     """What the promises ask for, in places; said at once, before anything is planned."""
     size = services.plan_size(request.model_id)
-    total = size.states * request.capacity
+    total = services.all_places(request)
     promised = services.promised_places(request)
     if not promised:
         st.caption(f"No minimum is promised: the {messages.short(total)} places go where most is expected.")
@@ -179,10 +179,13 @@ def _too_much(request: services.PlanRequest, size: services.PlanSize) -> None:
     """More promised than there are places: how much would fit, each way out a button."""
     most = size.said_exposure(request.capacity)
     lower = f"β of at most {100 * most:.6g} %" if most else "no minimum for all items (there are too many)"
-    fits = ["smaller minimums" if request.promises else lower]
+    fits = ["smaller minimums" if request.promises or request.rules.max_per_user is not None else lower]
     capacity = services.fitting_capacity(request)
     if capacity is not None:
         fits.append(f"K of {capacity:,} or more")
+    cap = services.fitting_cap(request)
+    if cap is not None:
+        fits.append(f"{messages.count(cap, 'items')} or more for a user")
     st.warning(
         f"These promises ask for more places than there are. They fit, and leave some free, with {' or '.join(fits)}.",
         icon=":material/warning:",

@@ -56,6 +56,9 @@ def _verdict(result: services.PlanResult, stored: services.PlanResult | None) ->
             f":material/shield: Planned to be {messages.percent(m.asked, 0)} sure: "
             f"{messages.count(m.added, 'deliveries are')} promised beyond what is asked for, at "
             f"{messages.percent(m.cost, 2)} of what is expected.{short}"
+            if m.added
+            else f":material/shield: There is no room for a margin that would make it {messages.percent(m.asked, 0)} "
+            "sure: the plan is the one without."
         )
     if not result.counts:
         st.info(
@@ -67,6 +70,13 @@ def _verdict(result: services.PlanResult, stored: services.PlanResult | None) ->
 
 def _clash(result: services.PlanResult) -> None:
     """Which promises clash, and ways out at one click."""
+    if services.promised_places(result.request) > services.all_places(result.request):
+        st.warning(
+            "**Not all promises can be kept together:** there are too few places. The plan keeps them as far as "
+            "possible; the ways out stand under the sliders.",
+            icon=":material/warning:",
+        )
+        return
     with st.container(border=True, key="plan-clash"):
         shown, rest = result.problems[:3], len(result.problems) - 3
         more = f"\n\n… and {messages.count(rest)} more." if rest > 0 else ""

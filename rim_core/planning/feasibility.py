@@ -58,10 +58,13 @@ def reachable(problem: Problem, survey: Survey, heed: Heed = unheeded) -> Reacha
             if minimum.max() > 1
             else f"promise {places:,} of these {some:,} items at most"
         )
+        contacts = problem.contacts
+        more = f"the capacity to {int(np.ceil(promised / states))} items"
+        if contacts.capped and (np.bincount(contacts.user, room) >= contacts.user_cap).any():  # K is not what lacks
+            more = f"what a user may have in all to {int(np.ceil(promised / len(contacts.user_cap)))} items"
         problems.append(
             f"{counted(promised, 'exposures are')} promised and {counted(states, 'user-states have')} "
-            f"{counted(places, 'places')}: {lower}, or raise "
-            f"the capacity to {int(np.ceil(promised / states))} items."
+            f"{counted(places, 'places')}: {lower}, or raise {more}."
         )
         minimum = np.floor(minimum * share).astype(np.int64)
     found = most_of_few(problem, minimum, eligible)

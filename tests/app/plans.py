@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pandas as pd
 from streamlit.testing.v1 import AppTest
+from streamlit.testing.v1.element_tree import TextArea
 
 from app import services
 from app.services.requests import PlanRequest
@@ -45,6 +46,12 @@ def tab(app: AppTest, name: str) -> AppTest:
 
 def planned(app: AppTest, until: Callable) -> AppTest:
     return until(app, lambda page: any("Certificate" in tab.label for tab in page.tabs))
+
+
+def pasted(app: AppTest, what: str) -> TextArea:
+    """The field into which rows are pasted; it is another one after every take-in."""
+    (field,) = [area for area in app.text_area if str(area.key).startswith(f"{what}-text-")]
+    return field
 
 
 def fine(app: AppTest) -> AppTest:

@@ -17,7 +17,7 @@ from app.services import rules as written
 from app.services.requests import PlanRequest, constraints
 from app.services.rules import ItemRule, PairRule, Rules
 from rim_core.errors import ConstraintError
-from tests.app.plans import CATALOGUE, PLAN, go, planned, tab, words
+from tests.app.plans import CATALOGUE, PLAN, go, pasted, planned, tab, words
 
 ALL = Rules(
     3,
@@ -169,7 +169,7 @@ def test_a_long_list_of_pairs_is_edited_a_page_at_a_time_and_keeps_the_others(
     planned(go(app, PLAN), until)
     item = str(services.catalogue_of(app.selectbox(key="plan-model").value).index[0])
     rows = "\n".join(f"u{i},{item}" for i in range(450))
-    app.text_area(key="rules-pairs-text").set_value(f"user,item\n{rows}").run()
+    pasted(app, "rules-pairs").set_value(f"user,item\n{rows}").run()
     app.button(key="rules-pairs-take").click().run()
     app.number_input(key="rules-pairs-page").set_value(3).run()
     assert [len(d.value) for d in app.dataframe if "rule" in d.value] == [50]
@@ -239,10 +239,10 @@ def test_rules_are_set_saved_opened_undone_and_compared(shop: Path, app: AppTest
     planned(go(app, PLAN), until)
     rare = str(services.catalogue_of(model).index[-1])
     app.number_input(key="rules-per-user").set_value(2).run()
-    app.text_area(key="rules-items-text").set_value(f"item,value\n{rare},3\nwine,2").run()
+    pasted(app, "rules-items").set_value(f"item,value\n{rare},3\nwine,2").run()
     app.button(key="rules-items-take").click().run()
     assert "1 row taken in; 1 row left out" in words(app)
-    assert app.text_area(key="rules-items-text").value == "item,value\nwine,2"
+    assert pasted(app, "rules-items").value == "item,value\nwine,2"
     assert any("no item wine" in t.value.to_csv() for t in app.table)
     planned(app, until)
     shown = next(e for e in app.expander if e.label.startswith("More rules"))

@@ -16,7 +16,7 @@ from app import services
 from app.services import planning
 from app.services.requests import PlanRequest, Promise
 from app.tasks import Report
-from tests.app.plans import MODELS, PLAN, go, make, metric, planned, tab, words
+from tests.app.plans import MODELS, PLAN, go, make, metric, pasted, planned, tab, words
 
 
 def test_undo_and_redo_step_through_what_was_promised(shop: Path, app: AppTest, until: Callable) -> None:
@@ -271,7 +271,8 @@ def test_one_bad_row_among_good_ones_the_page_is_of_what_is_in_force_and_says_wh
 ) -> None:
     planned(go(app, PLAN), until)
     items = services.catalogue_of(app.selectbox(key="plan-model").value).index
-    app.text_area(key="own-text").set_value(f"{items[0]}\t2\nwine\t3\n{items[1]}\t4").run()
+    pasted(app, "own").set_value(f"{items[0]}\t2\nwine\t3\n{items[1]}\t4").run()
+    before = pasted(app, "own").key
     app.button(key="own-take").click().run()
     assert any("groups (2)" in e.label for e in app.expander)
     assert not app.button(key="own-clear").disabled
@@ -279,7 +280,8 @@ def test_one_bad_row_among_good_ones_the_page_is_of_what_is_in_force_and_says_wh
     (said,) = [t.value for t in app.table if "Why it was left out" in t.value]  # whose text wraps
     assert said.index.tolist() == ["2"]
     assert said["Cell"].tolist() == ["wine"]
-    assert app.text_area(key="own-text").value == "wine\t3"
+    assert pasted(app, "own").value == "wine\t3"
+    assert pasted(app, "own").key != before  # another field: a closed popover keeps what the browser had typed
     app.run()
     assert "left out" in words(app)
     app.button(key="own-dismiss").click().run()
@@ -294,12 +296,12 @@ def toasts(app: AppTest) -> str:
 def test_of_several_rows_about_the_same_the_page_says_which_counts(shop: Path, app: AppTest, until: Callable) -> None:
     planned(go(app, PLAN), until)
     items = [str(i) for i in services.catalogue_of(app.selectbox(key="plan-model").value).index[:2]]
-    app.text_area(key="own-text").set_value(f"{items[0]}\t2\n{items[1]}\t4\n{items[0]}\t3").run()
+    pasted(app, "own").set_value(f"{items[0]}\t2\n{items[1]}\t4\n{items[0]}\t3").run()
     app.button(key="own-take").click().run()
     assert f"3 rows taken in. Of several rows about {items[0]} the last counts." in toasts(app)
     promises = PlanRequest.from_token(app.query_params["plan"]).promises
     assert {p.target: p.minimum for p in promises} == {items[0]: 0.03, items[1]: 0.04}
-    app.text_area(key="own-text").set_value(f"{items[1]}\t5").run()
+    pasted(app, "own").set_value(f"{items[1]}\t5").run()
     app.button(key="own-take").click().run()
     assert "1 row taken in. 1 row of the table made way for new ones about the same." in toasts(app)
     rules = "item,value\nA,1\nA,2"
@@ -313,20 +315,20 @@ def test_a_file_goes_before_rows_that_wait_and_rows_left_out_are_never_lost(
 ) -> None:
     planned(go(app, PLAN), until)
     item = str(services.catalogue_of(app.selectbox(key="plan-model").value).index[0])
-    app.text_area(key="own-text").set_value(f"{item}\t2").run()
+    pasted(app, "own").set_value(f"{item}\t2").run()
     app.file_uploader(key="own-file-0").set_value(("more.csv", f"{item},3\nwine,1".encode(), "text/csv")).run()
-    assert app.text_area(key="own-text").disabled
+    assert pasted(app, "own").disabled
     assert "This takes in the file. The rows above wait here" in words(app)
     app.button(key="own-take").click().run()
     assert PlanRequest.from_token(app.query_params["plan"]).promises[0].minimum == 0.03
-    assert app.text_area(key="own-text").value == f"{item}\t2"
+    assert pasted(app, "own").value == f"{item}\t2"
     assert "Download what was left out below" in words(app)
     app.button(key="own-take").click().run()
     assert PlanRequest.from_token(app.query_params["plan"]).promises[0].minimum == 0.02
     many = "\n".join(f"unknown {k}\t1" for k in range(2_000))
-    app.text_area(key="own-text").set_value(many).run()
+    pasted(app, "own").set_value(many).run()
     app.button(key="own-take").click().run()
-    assert app.text_area(key="own-text").value == ""
+    assert pasted(app, "own").value == ""
     assert "2,000 rows left out" in words(app)
     assert "Download what was left out below" in words(app)
     assert app.session_state["own-left"][2] == many

@@ -19,7 +19,7 @@ from app.services.relaxing import share_of
 from app.services.requests import PlanRequest, PlanSize, Promise, constraints
 from app.views import history
 from rim_core.errors import ConstraintError
-from tests.app.plans import CATALOGUE, PLAN, go, make, planned, words
+from tests.app.plans import CATALOGUE, PLAN, go, make, pasted, planned, words
 
 
 def test_a_single_items_promise_goes_before_its_groups_and_that_before_the_general_one() -> None:
@@ -133,7 +133,7 @@ def test_the_nearest_items_of_a_large_catalogue_are_found_at_once_however_many_r
 def test_a_relaxed_promise_stays_in_its_row(shop: Path, app: AppTest, until: Callable) -> None:
     planned(go(app, PLAN), until)
     ids = services.catalogue_of(app.selectbox(key="plan-model").value).index.astype(str)[:3]
-    app.text_area(key="own-text").set_value("\n".join(f"{i}\t90" for i in ids[::-1])).run()
+    pasted(app, "own").set_value("\n".join(f"{i}\t90" for i in ids[::-1])).run()
     app.slider(key="plan-capacity").set_value(1)
     app.button(key="own-take").click().run()
     assert [p.target for p in app.session_state[history.TABLE]] == list(ids[::-1])
@@ -193,6 +193,21 @@ def test_ways_out_of_clashing_promises_can_be_planned_with(model: str) -> None:
         assert result.certificate.feasible, way.label
     assert ways[0].request.min_exposure < request.min_exposure
     assert ways[1].request.capacity > 2
+
+
+def test_where_the_cap_of_a_user_is_what_lacks_the_ways_out_say_so(model: str) -> None:
+    size = services.plan_size(model)
+    least = 1.2 * size.fitting_exposure(2)  # there is room with K of 25, but not with two items for a user
+    request = PlanRequest(model, 25, least, rules=services.Rules(max_per_user=2))
+    assert services.all_places(request) <= 2 * size.states
+    assert services.promised_places(request) > services.all_places(request)
+    lower, higher = services.relaxations(request)
+    assert higher.label == f"Raise the items for a user to {services.fitting_cap(request)}"
+    assert higher.request.capacity == 25
+    assert make(higher.request).certificate.feasible
+    assert make(lower.request).certificate.feasible
+    (said,) = make(request).problems[:1]
+    assert "raise what a user may have in all to 3 items" in said
 
 
 def test_a_way_out_that_raises_k_beyond_a_hundred_fits_on_the_slider() -> None:
