@@ -45,6 +45,7 @@ from app.services.campaign import (
     template,
 )
 from app.services.data import (
+    UNREAD,
     ImportRequest,
     SplitChoice,
     Writing,
@@ -58,6 +59,7 @@ from app.services.data import (
     overview,
     preview,
     remove_dataset,
+    undecoded,
     windows,
 )
 from app.services.delivery import (
@@ -190,6 +192,7 @@ __all__ = [
     "PAIR_RULES",
     "SURE",
     "UNLIKELY",
+    "UNREAD",
     "Attention",
     "AudienceRecipe",
     "AudienceRules",
@@ -351,6 +354,7 @@ __all__ = [
     "train",
     "train_again",
     "trained_splits",
+    "undecoded",
     "uploaded_users",
     "warm_up",
     "windows",

@@ -120,6 +120,16 @@ def preview(path: str, encoding: str = "utf-8") -> Preview:
     return guess_columns(path, encoding=encoding)
 
 
+UNREAD = "\N{REPLACEMENT CHARACTER}"
+"""What stands for bytes that are no letter in the encoding."""
+
+
+def undecoded(shown: Preview) -> bool:
+    """Whether names or first cells of the columns hold bytes that are no letters in the encoding."""
+    texts = [*map(str, shown.rows.columns), *shown.rows.astype(str).to_numpy().ravel()]
+    return any(UNREAD in text for text in texts)
+
+
 def guessed_types(shown: Preview) -> dict[str, str]:
     """What the cells of every column look like, by its name: "number", "time" or "text"."""
     return {str(c): _kind(shown.rows[c]) for c in shown.rows.columns}

@@ -96,6 +96,12 @@ def columns(
         )
         return None
     st.caption(f"The first {messages.count(len(preview.rows), 'rows')}, as they are in the file:")
+    if services.undecoded(preview):
+        st.warning(
+            f"Some letters cannot be read in this encoding (they are shown as {services.UNREAD}), and rows that hold "
+            "them would be rejected. Set the encoding to that of the file: those from Excel are mostly cp1252.",
+            icon=":material/abc:",
+        )
     types = services.guessed_types(preview)
     shown = {c: Column(f"{c} ({types[str(c)]})", help="As its cells look") for c in preview.rows.columns}
     tables.show(preview.rows, shown, f"{key}-preview-{table}", rows=5)

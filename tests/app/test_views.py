@@ -464,3 +464,18 @@ def test_a_dataset_that_is_removed_is_not_asked_for_any_more(shop: Path, app: Ap
     assert not app.exception
     assert app.selectbox(key="dataset").value == "shop v1"
     assert "not in this workspace" not in words(app)
+
+
+def test_letters_that_the_encoding_does_not_know_are_said_before_anything_is_added(
+    root: Path, app: AppTest, tmp_path: Path
+) -> None:
+    file = tmp_path / "shop.csv"
+    file.write_bytes("user,item,time\nu1,Käse,2024-01-01\nu2,Brot,2024-01-02\n".encode("latin-1"))
+    go(app, PAGES[0])
+    app.selectbox(key="add-source").set_value("file").run()
+    app.segmented_control(key="add-way").set_value("Path on this machine").run()
+    app.text_input(key="add-path-file").set_value(str(file)).run()
+    assert "cannot be read in this encoding" in words(app)
+    app.text_input(key="add-encoding").set_value("latin-1").run()
+    assert "cannot be read in this encoding" not in words(app)
+    assert any("Käse" in d.value.astype(str).to_numpy() for d in app.dataframe)
