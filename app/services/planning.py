@@ -405,10 +405,11 @@ def _some_in_dates(rules: Rules, times: pd.DatetimeIndex) -> None:
         if rule.end:
             inside &= times < pd.Timestamp(rule.end, tz="UTC")
         if not inside.any():
+            first, last = f"{times.min():%Y-%m-%d %H:%M}", f"{times.max():%Y-%m-%d %H:%M}"
+            come = f"come between {first} and {last}" if first != last else f"all count as of its beginning, {first}"
             raise ConstraintError(
-                f"Nobody can get item {rule.item}: the visitors of the test window come between "
-                f"{times.min():%Y-%m-%d %H:%M} and {times.max():%Y-%m-%d %H:%M}, outside its dates. Change the dates, "
-                "or take the item's row out."
+                f"Nobody can get item {rule.item}: the visitors of the test window {come}, outside its dates. Change "
+                "the dates, or take the item's row out."
             )
 
 
