@@ -22,6 +22,8 @@ from rim_core.assignment import Assignment
 from rim_core.datasets.split import Split
 from rim_core.errors import ConstraintError
 from rim_core.evaluation import Evaluation, evaluate
+from rim_core.jobs.naming import available
+from rim_core.models.base import Model
 from rim_core.planning import (
     Baseline,
     Certificate,
@@ -112,9 +114,7 @@ class PlanResult:
     def unit(self) -> str:
         """What scores are summed up to."""
         valued = [rule.item for rule in self.request.rules.items if rule.value is not None]
-        if self.items["item_id"].isin(valued).any():
-            return "expected value"
-        return "expected interactions" if self.counts else "summed preference"
+        return unit_of(valued=bool(self.items["item_id"].isin(valued).any()), counts=self.counts)
 
     @property
     def cost_of_promises(self) -> float | None:
@@ -172,6 +172,13 @@ class PlanResult:
         return int((self.items["online_verdict"] != "kept").sum())
 
 
+def unit_of(*, valued: bool, counts: bool) -> str:
+    """What scores are summed up to: whether items have values, and whether scores are expected interactions."""
+    if valued:
+        return "expected value"
+    return "expected interactions" if counts else "summed preference"
+
+
 # -- what is planned with --------------------------------------------------------------------------------
 
 
@@ -192,6 +199,11 @@ def best_model(models: list[ModelInfo]) -> str:
 def is_product(model: ModelInfo) -> bool:
     """Whether a model multiplies what a user may like with how active the user will be."""
     return model.config.get("model") == "RIM"
+
+
+def is_counting(model: ModelInfo) -> bool:
+    """Whether a model's scores are expected interactions, as :attr:`PlanResult.counts` has it, told by its kind."""
+    return available().get(model.config.get("model", ""), Model).unit.startswith("expected")
 
 
 def plan_size(model_id: str) -> PlanSize:

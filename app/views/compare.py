@@ -73,6 +73,7 @@ def _choose(listed: pd.DataFrame, known: pd.DataFrame) -> list[str]:
         help="Two to four; the order here is the order of the columns.",
     )
     address.write(address.PLANS, ",".join(chosen))
+    units = list(dict.fromkeys(listed["unit"]))
     columns = {
         "label": Column("Plan", width=240),
         "model": Column("Model", width=170),
@@ -87,7 +88,8 @@ def _choose(listed: pd.DataFrame, known: pd.DataFrame) -> list[str]:
             "Whether every promise is kept on the visitors that the plan was made for, who were known in advance. How "
             "many are kept on others stands below: “Promises kept when delivered”.",
         ),
-        "objective": Column("Expected", "count", "Expected interactions, in the plan"),
+        "objective": Column(units[0].capitalize() if len(units) == 1 else "Expected", "count", "In the plan"),
+        "unit": Column("What is expected", help="What the scores of the plan are summed up to"),
         "precision": Column(messages.PER_DELIVERY, "decimal", messages.ABOUT_PER_DELIVERY),
         "item_perplexity": Column("Items reached", "count", "Effective number (perplexity), in the test window"),
         "archived": Column("Archived", "yes"),
@@ -103,6 +105,7 @@ def _unsaying(listed: pd.DataFrame) -> set[str]:
     """Columns that say nothing about these plans: a table should fit the window."""
     nothing = {
         "version": listed["version"].nunique() == 1,
+        "unit": listed["unit"].nunique() == 1,
         "max_exposure": listed["max_exposure"].isna().all(),
         "own": not listed["own"].fillna(0).any(),
         "archived": not listed["archived"].any(),
@@ -214,6 +217,12 @@ def _side_by_side(found: services.SideBySide, chosen: list[str]) -> None:
         st.warning(
             "These plans were made on different events or windows: their figures cannot be compared one to one.",
             icon=":material/warning:",
+        )
+    if len(found.units) > 1:
+        st.info(
+            f"These plans sum up different things: {', '.join(found.units)}. What one of them comes to is no measure "
+            "of another; each has a row of its own.",
+            icon=":material/straighten:",
         )
     for scenario_id in found.undelivered:
         scenario = services.find_scenario(scenario_id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app import services
+from app.services import planning
 from app.services.requests import PlanRequest, Promise
 from app.ui import messages
 from rim_core import walk
@@ -152,6 +154,42 @@ def test_saved_plans_are_set_side_by_side_renamed_cloned_and_put_away(shop: Path
     assert [s.name for s in services.scenarios(services.datasets()[0])] == ["Calmer"]
     assert "archived the plan" in "\n".join(services.lately()["what"])
     assert (services.lately()["who"] != "").all()
+
+
+def test_plans_that_sum_up_different_things_are_not_compared_by_what_they_come_to(
+    shop: Path, app: AppTest, model: str
+) -> None:
+    first = str(services.catalogue_of(model).index[0])
+    worth = services.Rules(items=(services.ItemRule(first, value=20.0),))
+    count, value, other = (
+        services.save_plan(make(PlanRequest(model, 6, share, rules=rules)), name)
+        for name, share, rules in (("Count", 0.0, services.Rules()), ("Value", 0.0, worth), ("Other", 0.02, worth))
+    )
+    found = services.side_by_side([count.id, value.id, other.id])
+    assert found.units == ("expected interactions", "expected value")
+    came = found.came.set_index("label")
+    for row in ("Expected {}", "Expected {} of any such plan, at most"):
+        counted, valued = came.loc[row.format("interactions")], came.loc[row.format("value")]
+        assert counted[["value_1", "value_2"]].isna().all()
+        assert np.isnan(valued["value_0"])
+        assert not counted["differs"]
+        assert valued["differs"]
+    assert list(came.index[:2]) == ["Expected interactions", "Expected value"]
+    app.run()
+    app.query_params["plans"] = f"{count.id},{value.id}"
+    app.switch_page(COMPARE).run()
+    assert "sum up different things: expected interactions, expected value" in words(app)
+    (shown,) = [t.value for t in app.table if "Expected value" in t.value.index]
+    assert shown.loc["Expected interactions", "Value"] == messages.NONE
+    (listed,) = [d for d in app.dataframe if "objective" in d.value]
+    assert "unit" in json.loads(listed.proto.columns)
+    services.archive(count.id)
+    app.run()
+    (listed,) = [d for d in app.dataframe if "objective" in d.value]
+    assert json.loads(listed.proto.columns)["objective"]["label"] == "Expected value"
+    info = services.workspace().model_info(model)
+    kinds = {name: replace(info, config={"model": name}) for name in ("GRU", "RIM", "Popularity")}
+    assert [name for name, kind in kinds.items() if not planning.is_counting(kind)] == ["GRU"]
 
 
 def test_promises_of_their_own_are_compared_themselves_not_by_their_number(
