@@ -15,6 +15,8 @@ from app.views import address, frame
 
 SHOWN = 15
 """Items in the chart of differences."""
+STACKED = 3
+"""Plans from which the two tables stand under each other: their columns need the width."""
 LONGEST = 40
 """Characters of a plan's name over its column of figures."""
 
@@ -235,11 +237,13 @@ def _side_by_side(found: services.SideBySide, chosen: list[str]) -> None:
             f"The items of {names} cannot be shown: the data or the model are here no more.", icon=":material/info:"
         )
     only = st.toggle("Only what differs", key="compare-only")
-    asked, came = st.columns(2, gap="large")
+    beside = len(found.names) < STACKED
+    asked, came = st.columns(2, gap="large") if beside else (st.container(), st.container())
     for cell, heading, rows in ((asked, "What was promised", found.asked), (came, "What came of it", found.came)):
         with cell:
             st.subheader(heading, anchor=False)
-            _figures(rows[rows["differs"].astype(bool)] if only else rows, found.names)
+            rows = rows.assign(differs=rows.apply(_differ, axis=1))
+            _figures(rows[rows["differs"]] if only else rows, found.names)
     left, right = st.columns([2, 3], gap="large")
     with left:
         st.subheader("Relevance against reach", anchor=False)
@@ -263,6 +267,12 @@ def _deliver(scenario: services.Scenario) -> None:
     )
     query = {"scenario": scenario.id, "dataset": f"{scenario.dataset} v{scenario.dataset_version}"}
     link.page_link("views/delivery.py", label="Deliver it", icon=":material/arrow_forward:", query_params=query)
+
+
+def _differ(row: pd.Series) -> bool:
+    """Whether figures differ as people read them; a plan that has no such figure is passed over."""
+    read = {_value(row["kind"], value) for value in row.filter(like="value_") if value == value}
+    return bool(row["differs"]) and (row["kind"] == "text" or len(read) > 1)
 
 
 def _figures(rows: pd.DataFrame, names: tuple[str, ...]) -> None:

@@ -192,6 +192,35 @@ def test_plans_that_sum_up_different_things_are_not_compared_by_what_they_come_t
     assert [name for name, kind in kinds.items() if not planning.is_counting(kind)] == ["GRU"]
 
 
+def test_figures_that_read_the_same_are_not_marked_as_different(
+    shop: Path, app: AppTest, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = (services.save_plan(make(PlanRequest(model, 7, share)), str(share)) for share in (0.0, 0.02))
+    read = services.side_by_side([one.id, other.id])
+    rows = read.came.set_index("label")
+    values = ["value_0", "value_1"]
+    rows.loc["Gap (how far from the optimum, at most)", [*values, "differs"]] = [1e-6, 2e-6, True]
+    rows.loc["Unlikely", [*values, "differs"]] = [None, 0, True]
+    monkeypatch.setattr(services, "side_by_side", lambda ids: replace(read, came=rows.reset_index()))
+    go(app, COMPARE)
+    (came,) = [t.value for t in app.table if "● Unlikely" in t.value.index]
+    assert came.loc["Gap (how far from the optimum, at most)"].str.startswith("below 0.01").all()
+    app.toggle(key="compare-only").set_value(True).run()
+    assert not any(label.endswith("at most)") and "Gap" in label for t in app.table for label in t.value.index)
+
+
+@pytest.mark.parametrize(("plans", "side_by_side"), [(2, True), (3, False)])
+def test_the_tables_of_many_plans_stand_under_each_other(
+    shop: Path, app: AppTest, model: str, plans: int, side_by_side: bool
+) -> None:
+    saved = [services.save_plan(make(PlanRequest(model, 7)), str(i)) for i in range(plans)]
+    app.run()
+    app.query_params["plans"] = ",".join(s.id for s in saved)
+    app.switch_page(COMPARE).run()
+    held = [len(column.table) for column in app.columns if len(column.table)]
+    assert held == ([1, 1] if side_by_side else [])
+
+
 def test_promises_of_their_own_are_compared_themselves_not_by_their_number(
     shop: Path, app: AppTest, model: str
 ) -> None:
