@@ -15,6 +15,8 @@ from app.views import address, frame
 
 SHOWN = 15
 """Items in the chart of differences."""
+LONGEST_NOTE = 400
+"""Characters of a note."""
 STACKED = 3
 """Plans from which the two tables stand under each other: their columns need the width."""
 LONGEST = 40
@@ -130,12 +132,12 @@ def _manage(info: services.DatasetInfo, known: pd.DataFrame, chosen: list[str]) 
         row = known[known["id"] == plan].iloc[0]
         naming, noting = st.columns(2)
         for cell, what, change, longest in (
-            (naming, "name", _rename, 120),
-            (noting, "note", _note, 400),
+            (naming, "name", _rename, messages.LONGEST_NAME),
+            (noting, "note", _note, LONGEST_NOTE),
         ):
             key = f"{what}-{plan}-{row[what]}"
             cell.text_input(
-                what.capitalize(), row[what], key=key, max_chars=longest, on_change=change, args=(plan, row[what], key)
+                what.capitalize(), row[what], key=key, on_change=change, args=(plan, row[what], key, longest)
             )
         st.caption(
             "Name and note are kept as soon as you press Enter or leave the field; the last change can be undone."
@@ -163,8 +165,9 @@ def _manage(info: services.DatasetInfo, known: pd.DataFrame, chosen: list[str]) 
         st.code(address.link("plan", **query), language=None)
 
 
-def _rename(plan: str, before: str, key: str) -> None:
+def _rename(plan: str, before: str, key: str, longest: int) -> None:
     """Give a plan the name that was typed, before the page is drawn."""
+    messages.shorten(key, longest)
     name = str(st.session_state[key]).strip()
     if not name:
         st.session_state[key] = before
@@ -177,8 +180,9 @@ def _rename(plan: str, before: str, key: str) -> None:
             _can_undo("renaming it", *(partial(services.rename, plan, n) for n in (before, renamed)))
 
 
-def _note(plan: str, before: str, key: str) -> None:
+def _note(plan: str, before: str, key: str, longest: int) -> None:
     """Keep the note that was typed beside a plan."""
+    messages.shorten(key, longest)
     text = str(st.session_state[key]).strip()
     if text != before:
         with messages.guard(services.Problem, "keep the note"):

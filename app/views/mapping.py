@@ -95,7 +95,9 @@ def columns(
             icon=":material/table_rows_narrow:",
         )
         return None
-    st.caption(f"The first {messages.count(len(preview.rows), 'rows')}, as they are in the file:")
+    one = len(preview.rows) == 1
+    said = "The first row, as it is" if one else f"The first {messages.count(len(preview.rows), 'rows')}, as they are"
+    st.caption(f"{said} in the file:")
     types = services.guessed_types(preview)
     shown = {c: Column(f"{c} ({types[str(c)]})", help="As its cells look") for c in preview.rows.columns}
     tables.show(preview.rows, shown, f"{key}-preview-{table}", rows=5)

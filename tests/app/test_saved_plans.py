@@ -104,7 +104,14 @@ def test_a_name_is_shown_as_it_was_typed_and_a_long_one_leaves_room_for_the_figu
     assert not any(re.search(r":[a-z]", head) for head in heads)
     assert "Size:small :smile: :material/home:" in {head.replace("\u2060", "") for head in heads}
     assert max(map(len, heads)) <= 45
-    assert messages.plain("at 12:30, http://x") == "at 12:30, http://x"
+    assert messages.plain("at 12:30, 3@4 www") == "at 12:30, 3\u2060@4 www"
+
+
+@pytest.mark.parametrize("address", ["http://x", "HTTPS://x.org", "www.x.org", "Www.x.org", "a.b+c@x.org", "m_@x.org"])
+def test_an_address_in_a_name_is_text_and_no_link(address: str) -> None:
+    shown = messages.plain(f"Spring {address}").replace("\\", "")
+    assert shown.replace("\u2060", "") == f"Spring {address}"
+    assert not re.search(r"https?://|www\.|[\w.+-]@", shown, re.IGNORECASE)
 
 
 def test_saved_plans_are_set_side_by_side_renamed_cloned_and_put_away(shop: Path, app: AppTest, model: str) -> None:
@@ -219,6 +226,42 @@ def test_the_tables_of_many_plans_stand_under_each_other(
     app.switch_page(COMPARE).run()
     held = [len(column.table) for column in app.columns if len(column.table)]
     assert held == ([1, 1] if side_by_side else [])
+
+
+def test_a_name_or_note_that_is_too_long_is_cut_and_that_is_said(
+    shop: Path, app: AppTest, until: Callable, model: str
+) -> None:
+    planned(go(app, PLAN), until)
+    app.slider(key="plan-capacity").set_value(12).run()
+    planned(app, until)
+    assert not app.text_input(key="plan-name").proto.max_chars  # the browser would take nothing of a longer paste
+    app.text_input(key="plan-name").set_value("Spring " * 30).run()
+    assert app.text_input(key="plan-name").value == ("Spring " * 30)[:120].rstrip()
+    assert [t.value for t in app.toast] == ["Only the first 120 characters of 210 are kept."]
+    app.button(key="plan-save-go").click().run()
+    assert services.scenarios(services.datasets()[0])[0].name == ("Spring " * 30)[:120].rstrip()
+    app.switch_page(COMPARE).run()
+    for label, longest in (("Name", 120), ("Note", 400)):
+        field = next(t for t in app.text_input if t.label == label)
+        assert not field.proto.max_chars
+        field.set_value("y" * 500).run()
+        assert next(t for t in app.text_input if t.label == label).value == "y" * longest
+
+
+def test_an_address_of_plans_to_compare_opens_their_dataset(shop: Path, app: AppTest, model: str) -> None:
+    calm, bold = (services.save_plan(make(PlanRequest(model, 9, share)), str(share)) for share in (0.0, 0.02))
+    services.workspace().add_dataset("another", "shop", options={"users": 60, "items": 12, "days": 40, "seed": 5})
+    app.run()
+    assert app.selectbox(key="dataset").value == "another v1"
+    for page, query in (
+        (COMPARE, {"plans": f"plan-gone,{calm.id},{bold.id}"}),
+        ("views/audiences.py", {"scenario": bold.id}),
+    ):
+        fresh = AppTest.from_file(app._script_path, default_timeout=180).run()
+        fresh.query_params.update(query)
+        fresh.switch_page(page).run()
+        assert fresh.selectbox(key="dataset").value == "shop v1"
+        assert "No saved plan yet" not in words(fresh)
 
 
 def test_promises_of_their_own_are_compared_themselves_not_by_their_number(

@@ -123,6 +123,14 @@ def added(app: AppTest, until: Callable) -> services.DatasetInfo:
     return services.datasets()[0]
 
 
+@pytest.mark.parametrize(
+    ("rows", "said"), [(1, "The first row, as it is in the file:"), (2, "The first 2 rows, as they are in the file:")]
+)
+def test_the_rows_of_a_file_are_counted_as_people_say_it(root: Path, app: AppTest, rows: int, said: str) -> None:
+    upload(app, "customer;sku;time", ["c1;p1;2024-01-01"] * rows)
+    assert said in words(app)
+
+
 def test_values_with_decimal_commas_are_read_and_the_report_says_how(root: Path, app: AppTest, until: Callable) -> None:
     rows = [f"c{i % 7};p{i % 5};2024-01-{1 + i % 28:02d};{i},50" for i in range(90)]
     upload(app, "customer;sku;time;price", rows)
