@@ -78,10 +78,17 @@ def relaxations(request: PlanRequest, result: PlanResult | None = None) -> list[
 
 
 def fitting_capacity(request: PlanRequest) -> int | None:
-    """The smallest K with which the minimum promises leave some places free; None where there are too few items."""
+    """The smallest K with which the minimum promises leave some places free; None where there are too few items.
+
+    Groups together are promised shares of all places: with a larger K they ask for more.
+    """
     size = plan_size(request.model_id)
-    capacity = int(np.ceil(promised_places(request) / (ROOM * size.states)))
-    return capacity if capacity <= size.items else None
+    capacity = 0
+    while (needed := int(np.ceil(promised_places(request) / (ROOM * size.states)))) > capacity:
+        capacity, request = needed, replace(request, capacity=needed)
+        if capacity > size.items:
+            return None
+    return capacity
 
 
 def _dearer(request: PlanRequest, result: PlanResult) -> Relaxation:
