@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
@@ -15,13 +16,15 @@ import pandas as pd
 
 from app.services.data import cut
 from app.services.owner import tasks, told, workspace
-from app.services.requests import PlanRequest, PlanSize, constraints, known
+from app.services.requests import PlanRequest, PlanSize, constraints, known, members
 from app.services.rules import Rules
 from app.tasks import Report
 from rim_core.assignment import Assignment
 from rim_core.datasets.split import Split
 from rim_core.errors import ConstraintError
 from rim_core.evaluation import Evaluation, evaluate
+from rim_core.jobs.naming import available
+from rim_core.models.base import Model
 from rim_core.planning import (
     Baseline,
     Certificate,
@@ -83,7 +86,8 @@ class PlanResult:
     margin : Margin or None
         What being sure asks for and costs; None for a plan that was saved, or without a margin.
     groups : DataFrame or None
-        name, kind, minimum, maximum, delivered, missed, price: groups together and the budget; None for a saved plan.
+        name, kind, minimum, maximum, delivered, missed, price: groups together and the budget; None for a plan that an
+        older version saved.
     seconds : float or None
         How long it took, when it was made just now.
     problems : tuple of str
@@ -112,9 +116,7 @@ class PlanResult:
     def unit(self) -> str:
         """What scores are summed up to."""
         valued = [rule.item for rule in self.request.rules.items if rule.value is not None]
-        if self.items["item_id"].isin(valued).any():
-            return "expected value"
-        return "expected interactions" if self.counts else "summed preference"
+        return unit_of(valued=bool(self.items["item_id"].isin(valued).any()), counts=self.counts)
 
     @property
     def cost_of_promises(self) -> float | None:
@@ -167,9 +169,23 @@ class PlanResult:
         return over if over > 1e-9 * rules.budget else 0.0
 
     @property
+    def short_groups(self) -> pd.DataFrame:
+        """Groups together whose promise the plan does not keep, as in ``groups``."""
+        if self.groups is None:
+            return pd.DataFrame(columns=["name", "kind", "minimum", "maximum", "delivered", "missed"])
+        return self.groups[(self.groups["kind"] == "group") & (self.groups["missed"] > 0)]
+
+    @property
     def broken_online(self) -> int:
         """Promises not kept when delivered online."""
         return int((self.items["online_verdict"] != "kept").sum())
+
+
+def unit_of(*, valued: bool, counts: bool) -> str:
+    """What scores are summed up to: whether items have values, and whether scores are expected interactions."""
+    if valued:
+        return "expected value"
+    return "expected interactions" if counts else "summed preference"
 
 
 # -- what is planned with --------------------------------------------------------------------------------
@@ -192,6 +208,11 @@ def best_model(models: list[ModelInfo]) -> str:
 def is_product(model: ModelInfo) -> bool:
     """Whether a model multiplies what a user may like with how active the user will be."""
     return model.config.get("model") == "RIM"
+
+
+def is_counting(model: ModelInfo) -> bool:
+    """Whether a model's scores are expected interactions, as :attr:`PlanResult.counts` has it, told by its kind."""
+    return available().get(model.config.get("model", ""), Model).unit.startswith("expected")
 
 
 def plan_size(model_id: str) -> PlanSize:
@@ -224,10 +245,25 @@ def all_places(request: PlanRequest) -> int:
 
 
 def promised_places(request: PlanRequest) -> int:
-    """Places that the minimum promises need, of :func:`all_places`."""
-    size = plan_size(request.model_id)
-    bounds = constraints(request, catalogue_of(request.model_id)).bounds(size.states, size.items, crossing=True)
-    return int(bounds.minimum.sum())
+    """Places that the minimum promises need at least, of :func:`all_places`.
+
+    Beyond its items' minimums a group together asks for what is missing to its own. Groups of one feature share no
+    items, so that adds up; those of several features may, and the feature that asks for most is a lower bound.
+    """
+    size, catalogue = plan_size(request.model_id), catalogue_of(request.model_id)
+    minimum = constraints(request, catalogue).bounds(size.states, size.items, crossing=True).minimum
+    places = size.states * min(request.capacity, size.items)
+    beyond: Counter[str] = Counter()
+    for promise in known(request, catalogue).promises:
+        if promise.together and promise.minimum is not None:
+            asked = int(np.ceil(promise.minimum * places - 1e-9))
+            beyond[promise.group] += max(0, asked - int(minimum[members(promise, catalogue)].sum()))
+    return int(minimum.sum()) + max(beyond.values(), default=0)
+
+
+def promises_overlap(request: PlanRequest) -> bool:
+    """Whether minimums of groups together are of several features: what they need is known from below only."""
+    return len({p.group for p in request.promises if p.together and p.minimum}) > 1
 
 
 @lru_cache(maxsize=256)

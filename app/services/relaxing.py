@@ -86,17 +86,22 @@ def relaxations(request: PlanRequest, result: PlanResult | None = None) -> list[
 
 
 def fitting_capacity(request: PlanRequest) -> int | None:
-    """The smallest K with which the minimum promises leave some places free; None where there are too few items."""
-    items, needed = plan_size(request.model_id).items, promised_places(request) / ROOM
-    return _smallest(lambda k: all_places(replace(request, capacity=k)) >= needed, items)
+    """The smallest K with which the minimum promises leave some places free; None where there are too few items.
+
+    Groups together are promised shares of all places: with a larger K they ask for more.
+    """
+    return _smallest(lambda k: _fits(replace(request, capacity=k)), plan_size(request.model_id).items)
 
 
 def fitting_cap(request: PlanRequest) -> int | None:
     """The fewest items for a user over the whole period that leave some places free; None where that is no help."""
     if request.rules.max_per_user is None:
         return None
-    needed, most = promised_places(request) / ROOM, all_places(_capped(request, None))
-    return _smallest(lambda cap: all_places(_capped(request, cap)) >= needed, most)
+    return _smallest(lambda cap: _fits(_capped(request, cap)), all_places(_capped(request, None)))
+
+
+def _fits(request: PlanRequest) -> bool:
+    return promised_places(request) <= ROOM * all_places(request)
 
 
 def _capped(request: PlanRequest, cap: int | None) -> PlanRequest:

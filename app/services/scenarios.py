@@ -11,7 +11,7 @@ import pandas as pd
 
 from app.services.data import describe_split
 from app.services.owner import change, workspace
-from app.services.planning import PlanResult, items_of, scores_of
+from app.services.planning import PlanResult, is_counting, items_of, model_of, scores_of, unit_of
 from app.services.requests import PlanRequest, Promise
 from app.services.rules import Rules
 from app.services.stored import request_of, stored
@@ -21,6 +21,8 @@ from rim_core.walk import keep_plan
 
 MOST = 4
 """Plans side by side."""
+VALUES = ("value", "pair_value")
+"""Constraints that say what an interaction is worth."""
 NAMED = 3
 """Promises of a plan that are named where plans differ."""
 
@@ -141,6 +143,7 @@ def saved_plans(info: DatasetInfo, *, archived: bool = False) -> pd.DataFrame:
                 "own": None if request is None else len(request.promises),
                 "feasible": bool(scenario.certificate.get("feasible")),
                 "objective": scenario.certificate.get("objective"),
+                "unit": unit(scenario),
                 "gap": scenario.certificate.get("gap"),
                 "precision": online.get("precision"),
                 "item_perplexity": online.get("item_perplexity"),
@@ -160,6 +163,15 @@ def model_name(model_id: str) -> str:
         return "(removed)"
 
 
+def unit(scenario: Scenario) -> str:
+    """What the scores of a saved plan are summed up to; those of a model that was removed are taken for counts."""
+    try:
+        counts = is_counting(model_of(workspace(), scenario.model_id))
+    except RimError:
+        counts = True
+    return unit_of(valued=not scenario.constraints.keys().isdisjoint(VALUES), counts=counts)
+
+
 # -- side by side ------------------------------------------------------------------------------------------
 
 
@@ -171,9 +183,11 @@ class SideBySide:
     ----------
     names : tuple of str
         Different from each other.
+    units : tuple of str
+        What the scores of the plans are summed up to, each unit once; figures in one of them have rows of their own.
     asked, came : DataFrame
         What was promised and what came of it: label, kind ("text", "count", "share", "decimal"), one column a plan
-        (value_0, value_1 …) and ``differs``.
+        (value_0, value_1 …; NaN for a plan that has no such figure) and ``differs``.
     items : DataFrame
         item_id, title, delivered_i, minimum_i, cost_i, and spread: the largest difference of the deliveries.
     points : DataFrame
@@ -187,6 +201,7 @@ class SideBySide:
     """
 
     names: tuple[str, ...]
+    units: tuple[str, ...]
     asked: pd.DataFrame
     came: pd.DataFrame
     items: pd.DataFrame
@@ -227,6 +242,7 @@ def side_by_side(ids: Sequence[str]) -> SideBySide:
     ).dropna()
     return SideBySide(
         names=names,
+        units=tuple(dict.fromkeys(unit(s) for s in found)),
         asked=_rows([_asked(s) for s in found], titles),
         came=_rows([_came(s, r) for s, r in zip(found, results, strict=True)], titles),
         items=items,
@@ -270,10 +286,11 @@ def _came(scenario: Scenario, result: PlanResult | None) -> dict[str, Figure]:
     known = result is not None and result.measured
     outlook = result.items["outlook"].value_counts() if result is not None else {}
     promised = result.promises if result is not None else None
+    summed = unit(scenario).capitalize()
     return {
-        "Expected interactions": ("decimal", c.get("objective")),
+        summed: ("decimal", c.get("objective")),
         "Given up for the promises": ("share", result.cost_of_promises if result is not None else None),
-        "Upper bound for any such plan": ("decimal", c.get("upper_bound")),
+        f"{summed} of any such plan, at most": ("decimal", c.get("upper_bound")),
         "Gap (how far from the optimum, at most)": ("share", c.get("gap")),
         "Items with a promise": ("count", promised),
         "Promises kept in the plan": ("count", promised - result.broken if promised and result else promised),
@@ -292,9 +309,11 @@ def _came(scenario: Scenario, result: PlanResult | None) -> dict[str, Figure]:
 def _rows(columns: list[dict[str, Figure]], titles: Mapping[str, str]) -> pd.DataFrame:
     """A row a figure; promises and rules are compared themselves, and said in words after that."""
     rows = []
-    for label in columns[0]:
-        kind, values = columns[0][label][0], [c[label][1] for c in columns]
-        differs = any(v != values[0] for v in values[1:])
+    places = [(i, label) for c in columns for i, label in enumerate(c)]
+    for label in dict.fromkeys(label for _, label in sorted(places, key=lambda place: place[0])):
+        having = [c[label] for c in columns if label in c]
+        kind, values = having[0][0], [c[label][1] if label in c else np.nan for c in columns]
+        differs = any(figure != having[0] for figure in having)
         if kind == "promises":
             kind, values = "text", _own(values, titles)
         elif kind == "rules":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -184,6 +185,29 @@ def model_label(model: ModelInfo) -> str:
     return f"{model.name} · {describe_split(model.split)}"
 
 
+def model_names(models: Sequence[ModelInfo]) -> dict[str, str]:
+    """Models by id as short as tells them apart: those named alike with what differs, as far as it takes."""
+    names = {m.id: m.name for m in models}
+    for telling in (model_split, _effort, _when, _short_id):
+        for name in [name for name, several in Counter(names.values()).items() if several > 1]:
+            alike = {m.id: telling(m) for m in models if names[m.id] == name}
+            if len(set(alike.values())) > 1:
+                names |= {i: f"{name} · {said}" for i, said in alike.items()}
+    return names
+
+
+def _effort(model: ModelInfo) -> str:
+    return "brief training" if _is_brief(model.config) else "full training"
+
+
+def _when(model: ModelInfo) -> str:
+    return f"{model.created_at:%d %b %Y %H:%M} UTC"
+
+
+def _short_id(model: ModelInfo) -> str:
+    return model.id[:6]
+
+
 def model_split(model: ModelInfo) -> str:
     """How a model's data was cut, in words."""
     return describe_split(model.split)
@@ -197,12 +221,12 @@ def trained_splits(info: DatasetInfo) -> dict[str, str]:
 def comparison(info: DatasetInfo, split_id: str) -> pd.DataFrame:
     """A row per model of a split with its stored figures on the test window."""
     rows = []
-    for model in reversed(models(info)):
-        if model.split_id != split_id:
-            continue
+    found = [model for model in reversed(models(info)) if model.split_id == split_id]
+    names = model_names(found)
+    for model in found:
         row: dict[str, Any] = {
             "id": model.id,
-            "model": model.name,
+            "model": names[model.id],
             "seconds": model.seconds,
             "created_at": model.created_at,
             "brief": _is_brief(model.config),

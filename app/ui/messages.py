@@ -23,8 +23,12 @@ ABOUT_PER_DELIVERY = (
     "Interactions that happened in the test window per delivery planned or made (the paper's precision)"
 )
 WORD_JOINER = "\N{WORD JOINER}"
-SHORTCODE = re.compile(r":(?=[A-Za-z+\-]|\d+:)")
-"""A colon that Streamlit may read as :smile:, :material/home: or :red, escaped or not."""
+SHORTCODE = re.compile(r":(?=[A-Za-z+\-]|\d+:|//)")
+"""A colon that Streamlit may read as :smile:, :material/home: or :red, or as that of a link, escaped or not."""
+BARE_LINK = re.compile(r"(?<=www)(?=\.)|(?<=[\w.+-])(?=@)", re.IGNORECASE)
+"""Within an address without a scheme, or of e-mail: Streamlit makes links of those as well."""
+LONGEST_NAME = 120
+"""Characters of a plan's name."""
 THIN_SPACE = "\N{NARROW NO-BREAK SPACE}"
 
 
@@ -94,6 +98,14 @@ def ago(when: datetime | None) -> str:
     return "a minute ago"
 
 
+def shorten(field: str, longest: int) -> None:
+    """Cut what was typed into a field and say so (in a callback): a limit of the field ignores a longer paste."""
+    typed = str(st.session_state.get(field, ""))
+    if len(typed) > longest:
+        st.session_state[field] = typed[:longest].rstrip()
+        st.toast(f"Only the first {count(longest, 'characters')} of {count(len(typed))} are kept.")
+
+
 # -- states of a page -----------------------------------------------------------------------------------
 
 
@@ -145,5 +157,6 @@ def plain(text: str) -> str:
     """Text that Markdown must not interpret (ids and file names hold $, * and _)."""
     for character in "\\`*_$[]<>~":
         text = text.replace(character, f"\\{character}")
-    # A backslash does not keep a colon from being part of an icon's name: something invisible behind it does.
-    return SHORTCODE.sub(f":{WORD_JOINER}", text)
+    # A backslash does not keep a colon from being part of an icon's name or of a link: something invisible behind it
+    # does.
+    return BARE_LINK.sub(WORD_JOINER, SHORTCODE.sub(f":{WORD_JOINER}", text))

@@ -15,6 +15,10 @@ from app.views import address, frame
 
 SHOWN = 15
 """Items in the chart of differences."""
+LONGEST_NOTE = 400
+"""Characters of a note."""
+STACKED = 3
+"""Plans from which the two tables stand under each other: their columns need the width."""
 LONGEST = 40
 """Characters of a plan's name over its column of figures."""
 
@@ -73,6 +77,7 @@ def _choose(listed: pd.DataFrame, known: pd.DataFrame) -> list[str]:
         help="Two to four; the order here is the order of the columns.",
     )
     address.write(address.PLANS, ",".join(chosen))
+    units = list(dict.fromkeys(listed["unit"]))
     columns = {
         "label": Column("Plan", width=240),
         "model": Column("Model", width=170),
@@ -87,7 +92,8 @@ def _choose(listed: pd.DataFrame, known: pd.DataFrame) -> list[str]:
             "Whether every promise is kept on the visitors that the plan was made for, who were known in advance. How "
             "many are kept on others stands below: “Promises kept when delivered”.",
         ),
-        "objective": Column("Expected", "count", "Expected interactions, in the plan"),
+        "objective": Column(units[0].capitalize() if len(units) == 1 else "Expected", "count", "In the plan"),
+        "unit": Column("What is expected", help="What the scores of the plan are summed up to"),
         "precision": Column(messages.PER_DELIVERY, "decimal", messages.ABOUT_PER_DELIVERY),
         "item_perplexity": Column("Items reached", "count", "Effective number (perplexity), in the test window"),
         "archived": Column("Archived", "yes"),
@@ -103,6 +109,7 @@ def _unsaying(listed: pd.DataFrame) -> set[str]:
     """Columns that say nothing about these plans: a table should fit the window."""
     nothing = {
         "version": listed["version"].nunique() == 1,
+        "unit": listed["unit"].nunique() == 1,
         "max_exposure": listed["max_exposure"].isna().all(),
         "own": not listed["own"].fillna(0).any(),
         "archived": not listed["archived"].any(),
@@ -125,12 +132,12 @@ def _manage(info: services.DatasetInfo, known: pd.DataFrame, chosen: list[str]) 
         row = known[known["id"] == plan].iloc[0]
         naming, noting = st.columns(2)
         for cell, what, change, longest in (
-            (naming, "name", _rename, 120),
-            (noting, "note", _note, 400),
+            (naming, "name", _rename, messages.LONGEST_NAME),
+            (noting, "note", _note, LONGEST_NOTE),
         ):
             key = f"{what}-{plan}-{row[what]}"
             cell.text_input(
-                what.capitalize(), row[what], key=key, max_chars=longest, on_change=change, args=(plan, row[what], key)
+                what.capitalize(), row[what], key=key, on_change=change, args=(plan, row[what], key, longest)
             )
         st.caption(
             "Name and note are kept as soon as you press Enter or leave the field; the last change can be undone."
@@ -158,8 +165,9 @@ def _manage(info: services.DatasetInfo, known: pd.DataFrame, chosen: list[str]) 
         st.code(address.link("plan", **query), language=None)
 
 
-def _rename(plan: str, before: str, key: str) -> None:
+def _rename(plan: str, before: str, key: str, longest: int) -> None:
     """Give a plan the name that was typed, before the page is drawn."""
+    messages.shorten(key, longest)
     name = str(st.session_state[key]).strip()
     if not name:
         st.session_state[key] = before
@@ -172,8 +180,9 @@ def _rename(plan: str, before: str, key: str) -> None:
             _can_undo("renaming it", *(partial(services.rename, plan, n) for n in (before, renamed)))
 
 
-def _note(plan: str, before: str, key: str) -> None:
+def _note(plan: str, before: str, key: str, longest: int) -> None:
     """Keep the note that was typed beside a plan."""
+    messages.shorten(key, longest)
     text = str(st.session_state[key]).strip()
     if text != before:
         with messages.guard(services.Problem, "keep the note"):
@@ -215,6 +224,12 @@ def _side_by_side(found: services.SideBySide, chosen: list[str]) -> None:
             "These plans were made on different events or windows: their figures cannot be compared one to one.",
             icon=":material/warning:",
         )
+    if len(found.units) > 1:
+        st.info(
+            f"These plans sum up different things: {', '.join(found.units)}. What one of them comes to is no measure "
+            "of another; each has a row of its own.",
+            icon=":material/straighten:",
+        )
     for scenario_id in found.undelivered:
         scenario = services.find_scenario(scenario_id)
         if scenario is not None:
@@ -226,11 +241,13 @@ def _side_by_side(found: services.SideBySide, chosen: list[str]) -> None:
             f"The items of {names} cannot be shown: the data or the model are here no more.", icon=":material/info:"
         )
     only = st.toggle("Only what differs", key="compare-only")
-    asked, came = st.columns(2, gap="large")
+    beside = len(found.names) < STACKED
+    asked, came = st.columns(2, gap="large") if beside else (st.container(), st.container())
     for cell, heading, rows in ((asked, "What was promised", found.asked), (came, "What came of it", found.came)):
         with cell:
             st.subheader(heading, anchor=False)
-            _figures(rows[rows["differs"].astype(bool)] if only else rows, found.names)
+            rows = rows.assign(differs=rows.apply(_differ, axis=1))
+            _figures(rows[rows["differs"]] if only else rows, found.names)
     left, right = st.columns([2, 3], gap="large")
     with left:
         st.subheader("Relevance against reach", anchor=False)
@@ -254,6 +271,12 @@ def _deliver(scenario: services.Scenario) -> None:
     )
     query = {"scenario": scenario.id, "dataset": f"{scenario.dataset} v{scenario.dataset_version}"}
     link.page_link("views/delivery.py", label="Deliver it", icon=":material/arrow_forward:", query_params=query)
+
+
+def _differ(row: pd.Series) -> bool:
+    """Whether figures differ as people read them; a plan that has no such figure is passed over."""
+    read = {_value(row["kind"], value) for value in row.filter(like="value_") if value == value}
+    return bool(row["differs"]) and (row["kind"] == "text" or len(read) > 1)
 
 
 def _figures(rows: pd.DataFrame, names: tuple[str, ...]) -> None:

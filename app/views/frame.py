@@ -59,11 +59,10 @@ def _what_is_not_here() -> None:
 
 
 def _dataset_of_the_link() -> None:
-    """A link to a saved plan opens its dataset, in the version that it was made on."""
-    wanted = address.asked(address.SCENARIO, "dataset")
-    if wanted is None:
-        return
-    scenario = services.find_scenario(wanted)
+    """A link to saved plans opens the dataset of the first that is here, in the version that it was made on."""
+    named = [address.asked(word, "dataset") or "" for word in (address.SCENARIO, address.PLANS)]
+    found = (services.find_scenario(plan) for plans in named for plan in plans.split(",") if plan)
+    scenario = next((plan for plan in found if plan is not None), None)
     if scenario is not None and scenario.dataset_version:
         label = f"{scenario.dataset} v{scenario.dataset_version}"
         st.session_state[OLDER] = label

@@ -140,9 +140,10 @@ def keep_link(request: services.PlanRequest, result: services.PlanResult | None)
 def remember(request: services.PlanRequest) -> None:
     """A request that is shown now; what was undone before is forgotten when it is another one."""
     past = st.session_state.setdefault("plan-past", [])
+    stepped = st.session_state.pop("plan-stepping", False)
     if past and past[-1] == request:
         return
-    if st.session_state.pop("plan-stepping", False) and past:
+    if stepped and past:
         past[-1] = request  # sliders may round what was put on them
         return
     now = time.monotonic()

@@ -95,7 +95,9 @@ def columns(
             icon=":material/table_rows_narrow:",
         )
         return None
-    st.caption(f"The first {messages.count(len(preview.rows), 'rows')}, as they are in the file:")
+    one = len(preview.rows) == 1
+    said = "The first row, as it is" if one else f"The first {messages.count(len(preview.rows), 'rows')}, as they are"
+    st.caption(f"{said} in the file:")
     if services.undecoded(preview):
         st.warning(
             f"Some letters cannot be read in this encoding (they are shown as {services.UNREAD}), and rows that hold "

@@ -177,7 +177,8 @@ def _save(request: services.PlanRequest, result: services.PlanResult | None) -> 
             key=NAME,
             bind="query-params",
             placeholder=request.describe(),
-            max_chars=120,
+            on_change=messages.shorten,
+            args=(NAME, messages.LONGEST_NAME),
         )
         st.button(
             "Save the plan", icon=":material/save:", type="primary", width="stretch", key="plan-save-go",
@@ -188,6 +189,7 @@ def _save(request: services.PlanRequest, result: services.PlanResult | None) -> 
 
 def _keep(result: services.PlanResult) -> None:
     """Save the plan under the name that was typed, which is then free for the next one."""
+    messages.shorten(NAME, messages.LONGEST_NAME)
     wanted = str(st.session_state.get(NAME, "")).strip() or result.request.describe()
     with messages.guard(services.Problem, "save the plan"):
         saved = services.save_plan(result, wanted)

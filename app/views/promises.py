@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -35,7 +34,7 @@ def sliders(models: list[services.ModelInfo]) -> services.PlanRequest:
     chosen = st.selectbox(
         "Scores of",
         list(names),
-        format_func=_model_names(models).__getitem__,
+        format_func=services.model_names(models).__getitem__,
         key="plan-model",
         persist_state="session",
         help="The model whose expected interactions are planned with.",
@@ -91,12 +90,6 @@ def sliders(models: list[services.ModelInfo]) -> services.PlanRequest:
     share = None if most is None else round(most / 100, 6)
     confidence = services.SURE if sure else None
     return services.PlanRequest(chosen, capacity, round(least / 100, 6), share, seed, confidence=confidence)
-
-
-def _model_names(models: list[services.ModelInfo]) -> dict[str, str]:
-    """Models by id as short as tells them apart; how they were cut stands below the list, which has little room."""
-    alike = Counter(m.name for m in models)
-    return {m.id: m.name if alike[m.name] == 1 else services.model_label(m) for m in models}
 
 
 def _least_range(size: services.PlanSize, capacity: int) -> float:
@@ -161,9 +154,10 @@ def places(request: services.PlanRequest) -> None:
         st.caption(f"No minimum is promised: the {messages.short(total)} places go where most is expected.")
         return
     if request.promises:
+        bound = "at least " if services.promises_overlap(request) else ""
         st.caption(
-            f"Promised: {messages.count(promised, 'deliveries')}, {messages.percent(promised / total, 0)} of the "
-            f"{messages.short(total)} places."
+            f"Promised: {bound}{messages.count(promised, 'deliveries')}, {messages.percent(promised / total, 0)} of "
+            f"the {messages.short(total)} places."
         )
     else:
         st.caption(

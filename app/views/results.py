@@ -102,6 +102,8 @@ def headline(result: services.PlanResult) -> None:
     gap = "no gap is shown" if certificate.gap is None else f"gap {_small(certificate.gap)}"
     if result.over_budget:
         gap = f"{result.over_budget:,.6g} over the budget"
+    elif len(result.short_groups):
+        gap = f"{messages.count(len(result.short_groups), 'groups')} together not kept"
     made = result.promises > 0
     total = messages.count(result.promises)
     metrics = (
@@ -261,6 +263,23 @@ def _outlook(result: services.PlanResult) -> None:
     )
 
 
+def _unkept(result: services.PlanResult) -> list[str]:
+    """By how much items, groups together and the budget miss what is promised of them."""
+    items, said = result.items, []
+    for miss, verb in (
+        (items["planned_minimum"] - items["planned_delivered"], "falls short"),
+        (items["planned_delivered"] - items["planned_maximum"], "exceeds"),
+    ):
+        if (miss > 0).any():
+            said.append(f"an item {verb} by up to {messages.count(miss.max(), 'visitors')}")
+    for row in result.short_groups.to_dict("records"):
+        verb = "falls short" if row["delivered"] < row["minimum"] else "exceeds"
+        said.append(f"{messages.plain(row['name'])} together {verb} by {messages.count(row['missed'], 'deliveries')}")
+    if result.over_budget:
+        said.append(f"the budget is overrun by {result.over_budget:,.6g}")
+    return said
+
+
 def _certificate(result: services.PlanResult) -> None:
     """The proof of how good the plan is."""
     c = result.certificate
@@ -273,9 +292,8 @@ def _certificate(result: services.PlanResult) -> None:
         )
     else:
         st.warning(
-            "Some promises are not kept: an item falls short by up to "
-            f"{messages.count(c.max_shortfall, 'visitors')} and exceeds by up to "
-            f"{messages.count(c.max_excess, 'visitors')}. Lower β, raise K or leave items out.",
+            f"Some promises are not kept: {'; '.join(_unkept(result))}. Lower β or what groups are promised, raise K "
+            "or leave items out.",
             icon=":material/warning:",
         )
     rows = {

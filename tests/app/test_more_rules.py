@@ -228,7 +228,7 @@ def test_dates_are_those_of_the_test_window(model: str) -> None:
     result = made(PlanRequest(model, 3, rules=Rules(items=(inside,))))
     np.testing.assert_array_equal(result.items["planned_delivered"], plain.items["planned_delivered"])
     np.testing.assert_array_equal(result.items["online_delivered"], plain.items["online_delivered"])
-    with pytest.raises(ConstraintError, match="all count as of its beginning, .* outside its dates"):
+    with pytest.raises(ConstraintError, match=r"all count as of its beginning, .* outside its dates"):
         made(PlanRequest(model, 3, rules=Rules(items=(ItemRule(item, end=(moment - day).isoformat()),))))
 
 

@@ -35,6 +35,20 @@ def test_undo_and_redo_step_through_what_was_promised(shop: Path, app: AppTest, 
     assert app.button(key="plan-redo").disabled
 
 
+def test_a_change_after_undo_can_be_undone_itself_and_nothing_is_left_to_redo(
+    shop: Path, app: AppTest, until: Callable
+) -> None:
+    planned(go(app, PLAN), until)
+    least = app.slider(key="plan-least").value
+    app.slider(key="plan-capacity").set_value(11).run()
+    app.button(key="plan-undo").click().run()
+    app.slider(key="plan-least").set_value(least + 0.1).run()
+    assert app.button(key="plan-redo").disabled
+    app.button(key="plan-undo").click().run()
+    assert (app.slider(key="plan-capacity").value, app.slider(key="plan-least").value) == (10, least)
+    assert app.button(key="plan-undo").disabled
+
+
 def test_a_slider_moved_key_by_key_is_one_step_back(shop: Path, app: AppTest, until: Callable) -> None:
     planned(go(app, PLAN), until)
     start = app.slider(key="plan-capacity").value

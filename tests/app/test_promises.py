@@ -17,9 +17,10 @@ from app import services
 from app.services import planning
 from app.services.relaxing import share_of
 from app.services.requests import PlanRequest, PlanSize, Promise, constraints
+from app.ui import messages
 from app.views import history
 from rim_core.errors import ConstraintError
-from tests.app.plans import CATALOGUE, PLAN, go, make, pasted, planned, words
+from tests.app.plans import CATALOGUE, PLAN, go, make, pasted, planned, tab, words
 
 
 def test_a_single_items_promise_goes_before_its_groups_and_that_before_the_general_one() -> None:
@@ -268,6 +269,50 @@ def test_no_two_minimums_are_offered_that_mean_the_same_user_states(model: str) 
         said = [size.promised(float(share) / 100) for share in re.findall(r"([\d.]+) % (?:is|leaves)", lower.note)]
         assert len(set(said)) == len(said), lower.note
         assert size.promised(lower.request.min_exposure) == said[-1]
+
+
+def test_groups_together_count_among_what_is_promised(shop: Path, app: AppTest, until: Callable, model: str) -> None:
+    size, items = services.plan_size(model), services.catalogue_of(model)
+    feature, other = services.abouts(items)[1:3]
+    value = services.group_values(items, feature)[0]
+    capacity = 15
+    places = size.states * capacity
+    members = int((items[feature].astype(str) == value).sum())
+    group = Promise(value, feature, 0.3, together=True)
+    bare, beside = (
+        PlanRequest(model, capacity, promises=(group,)),
+        PlanRequest(model, capacity, 0.02, promises=(group,)),
+    )
+    asked = int(np.ceil(0.3 * places - 1e-9))
+    assert services.promised_places(bare) == asked
+    each = size.promised(0.02)
+    assert services.promised_places(beside) == asked + each * (size.items - members)
+    crossing = Promise(services.group_values(items, other)[0], other, 0.4, together=True)
+    both = replace(bare, promises=(group, crossing))
+    assert services.promised_places(both) == int(np.ceil(0.4 * places - 1e-9))  # the same items may do for both
+    app.run()
+    app.query_params["plan"] = both.token()
+    app.switch_page(PLAN).run()
+    assert f"Promised: at least {services.promised_places(both):,} deliveries" in words(app)
+    everything = tuple(Promise(v, feature, 0.9, together=True) for v in services.group_values(items, feature)[:2])
+    assert services.fitting_capacity(replace(bare, promises=everything)) is None
+
+
+def test_a_group_together_that_is_short_is_named(shop: Path, app: AppTest, until: Callable, model: str) -> None:
+    items = services.catalogue_of(model)
+    feature = services.abouts(items)[1]
+    value = services.group_values(items, feature)[-1]
+    request = PlanRequest(model, 16, promises=(Promise(value, feature, 0.9, together=True),))
+    result = make(request)
+    (row,) = result.short_groups.to_dict("records")
+    assert not result.broken
+    app.run()
+    app.query_params["plan"] = request.token()
+    planned(app.switch_page(PLAN).run(), until)
+    assert "1 group together not kept" in {str(m.delta) for m in app.metric}
+    said = words(tab(app, "Certificate"))
+    assert f"{messages.plain(row['name'])} together falls short by {row['missed']:,.0f} deliver" in said
+    assert "an item falls short" not in said
 
 
 def test_the_number_of_items_that_would_fit_is_the_one_that_is_offered(shop: Path, app: AppTest, model: str) -> None:

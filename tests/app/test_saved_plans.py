@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app import services
+from app.services import planning
 from app.services.requests import PlanRequest, Promise
 from app.ui import messages
 from rim_core import walk
@@ -102,7 +104,14 @@ def test_a_name_is_shown_as_it_was_typed_and_a_long_one_leaves_room_for_the_figu
     assert not any(re.search(r":[a-z]", head) for head in heads)
     assert "Size:small :smile: :material/home:" in {head.replace("\u2060", "") for head in heads}
     assert max(map(len, heads)) <= 45
-    assert messages.plain("at 12:30, http://x") == "at 12:30, http://x"
+    assert messages.plain("at 12:30, 3@4 www") == "at 12:30, 3\u2060@4 www"
+
+
+@pytest.mark.parametrize("address", ["http://x", "HTTPS://x.org", "www.x.org", "Www.x.org", "a.b+c@x.org", "m_@x.org"])
+def test_an_address_in_a_name_is_text_and_no_link(address: str) -> None:
+    shown = messages.plain(f"Spring {address}").replace("\\", "")
+    assert shown.replace("\u2060", "") == f"Spring {address}"
+    assert not re.search(r"https?://|www\.|[\w.+-]@", shown, re.IGNORECASE)
 
 
 def test_saved_plans_are_set_side_by_side_renamed_cloned_and_put_away(shop: Path, app: AppTest, model: str) -> None:
@@ -152,6 +161,107 @@ def test_saved_plans_are_set_side_by_side_renamed_cloned_and_put_away(shop: Path
     assert [s.name for s in services.scenarios(services.datasets()[0])] == ["Calmer"]
     assert "archived the plan" in "\n".join(services.lately()["what"])
     assert (services.lately()["who"] != "").all()
+
+
+def test_plans_that_sum_up_different_things_are_not_compared_by_what_they_come_to(
+    shop: Path, app: AppTest, model: str
+) -> None:
+    first = str(services.catalogue_of(model).index[0])
+    worth = services.Rules(items=(services.ItemRule(first, value=20.0),))
+    count, value, other = (
+        services.save_plan(make(PlanRequest(model, 6, share, rules=rules)), name)
+        for name, share, rules in (("Count", 0.0, services.Rules()), ("Value", 0.0, worth), ("Other", 0.02, worth))
+    )
+    found = services.side_by_side([count.id, value.id, other.id])
+    assert found.units == ("expected interactions", "expected value")
+    came = found.came.set_index("label")
+    for row in ("Expected {}", "Expected {} of any such plan, at most"):
+        counted, valued = came.loc[row.format("interactions")], came.loc[row.format("value")]
+        assert counted[["value_1", "value_2"]].isna().all()
+        assert np.isnan(valued["value_0"])
+        assert not counted["differs"]
+        assert valued["differs"]
+    assert list(came.index[:2]) == ["Expected interactions", "Expected value"]
+    app.run()
+    app.query_params["plans"] = f"{count.id},{value.id}"
+    app.switch_page(COMPARE).run()
+    assert "sum up different things: expected interactions, expected value" in words(app)
+    (shown,) = [t.value for t in app.table if "Expected value" in t.value.index]
+    assert shown.loc["Expected interactions", "Value"] == messages.NONE
+    (listed,) = [d for d in app.dataframe if "objective" in d.value]
+    assert "unit" in json.loads(listed.proto.columns)
+    services.archive(count.id)
+    app.run()
+    (listed,) = [d for d in app.dataframe if "objective" in d.value]
+    assert json.loads(listed.proto.columns)["objective"]["label"] == "Expected value"
+    info = services.workspace().model_info(model)
+    kinds = {name: replace(info, config={"model": name}) for name in ("GRU", "RIM", "Popularity")}
+    assert [name for name, kind in kinds.items() if not planning.is_counting(kind)] == ["GRU"]
+
+
+def test_figures_that_read_the_same_are_not_marked_as_different(
+    shop: Path, app: AppTest, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = (services.save_plan(make(PlanRequest(model, 7, share)), str(share)) for share in (0.0, 0.02))
+    read = services.side_by_side([one.id, other.id])
+    rows = read.came.set_index("label")
+    values = ["value_0", "value_1"]
+    rows.loc["Gap (how far from the optimum, at most)", [*values, "differs"]] = [1e-6, 2e-6, True]
+    rows.loc["Unlikely", [*values, "differs"]] = [None, 0, True]
+    monkeypatch.setattr(services, "side_by_side", lambda ids: replace(read, came=rows.reset_index()))
+    go(app, COMPARE)
+    (came,) = [t.value for t in app.table if "● Unlikely" in t.value.index]
+    assert came.loc["Gap (how far from the optimum, at most)"].str.startswith("below 0.01").all()
+    app.toggle(key="compare-only").set_value(True).run()
+    assert not any(label.endswith("at most)") and "Gap" in label for t in app.table for label in t.value.index)
+
+
+@pytest.mark.parametrize(("plans", "side_by_side"), [(2, True), (3, False)])
+def test_the_tables_of_many_plans_stand_under_each_other(
+    shop: Path, app: AppTest, model: str, plans: int, side_by_side: bool
+) -> None:
+    saved = [services.save_plan(make(PlanRequest(model, 7)), str(i)) for i in range(plans)]
+    app.run()
+    app.query_params["plans"] = ",".join(s.id for s in saved)
+    app.switch_page(COMPARE).run()
+    held = [len(column.table) for column in app.columns if len(column.table)]
+    assert held == ([1, 1] if side_by_side else [])
+
+
+def test_a_name_or_note_that_is_too_long_is_cut_and_that_is_said(
+    shop: Path, app: AppTest, until: Callable, model: str
+) -> None:
+    planned(go(app, PLAN), until)
+    app.slider(key="plan-capacity").set_value(12).run()
+    planned(app, until)
+    assert not app.text_input(key="plan-name").proto.max_chars  # the browser would take nothing of a longer paste
+    app.text_input(key="plan-name").set_value("Spring " * 30).run()
+    assert app.text_input(key="plan-name").value == ("Spring " * 30)[:120].rstrip()
+    assert [t.value for t in app.toast] == ["Only the first 120 characters of 210 are kept."]
+    app.button(key="plan-save-go").click().run()
+    assert services.scenarios(services.datasets()[0])[0].name == ("Spring " * 30)[:120].rstrip()
+    app.switch_page(COMPARE).run()
+    for label, longest in (("Name", 120), ("Note", 400)):
+        field = next(t for t in app.text_input if t.label == label)
+        assert not field.proto.max_chars
+        field.set_value("y" * 500).run()
+        assert next(t for t in app.text_input if t.label == label).value == "y" * longest
+
+
+def test_an_address_of_plans_to_compare_opens_their_dataset(shop: Path, app: AppTest, model: str) -> None:
+    calm, bold = (services.save_plan(make(PlanRequest(model, 9, share)), str(share)) for share in (0.0, 0.02))
+    services.workspace().add_dataset("another", "shop", options={"users": 60, "items": 12, "days": 40, "seed": 5})
+    app.run()
+    assert app.selectbox(key="dataset").value == "another v1"
+    for page, query in (
+        (COMPARE, {"plans": f"plan-gone,{calm.id},{bold.id}"}),
+        ("views/audiences.py", {"scenario": bold.id}),
+    ):
+        fresh = AppTest.from_file(app._script_path, default_timeout=180).run()
+        fresh.query_params.update(query)
+        fresh.switch_page(page).run()
+        assert fresh.selectbox(key="dataset").value == "shop v1"
+        assert "No saved plan yet" not in words(fresh)
 
 
 def test_promises_of_their_own_are_compared_themselves_not_by_their_number(

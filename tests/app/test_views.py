@@ -15,6 +15,7 @@ import threading
 import time
 import tomllib
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -121,6 +122,30 @@ def added(app: AppTest, until: Callable) -> services.DatasetInfo:
     app.button(key="add-go").click().run()
     until(app, lambda _: bool(services.datasets()))
     return services.datasets()[0]
+
+
+def test_models_named_alike_are_told_apart_by_what_differs(shop: Path) -> None:
+    info = services.models(services.datasets()[0])[0]
+    day = info.created_at.replace(day=3, hour=9, minute=5)
+    brief, later = {**info.config, "max_epochs": 2}, day.replace(hour=10)
+    alone = replace(info, id="0", name="Other")
+    full = replace(info, id="1", created_at=day, config={"model": "GRU"})
+    assert services.model_names([alone, full, replace(full, id="2", config=brief)]) == {
+        "0": "Other", "1": f"{info.name} · full training", "2": f"{info.name} · brief training",
+    }  # fmt: skip
+    named = services.model_names(
+        [full, replace(full, id="2", created_at=later), replace(full, id="3", created_at=later)]
+    )
+    assert named["1"] == f"{info.name} · {day:%d %b %Y %H:%M} UTC"
+    assert [named[i].split(" · ")[-1] for i in "23"] == ["2", "3"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"), [(1, "The first row, as it is in the file:"), (2, "The first 2 rows, as they are in the file:")]
+)
+def test_the_rows_of_a_file_are_counted_as_people_say_it(root: Path, app: AppTest, rows: int, said: str) -> None:
+    upload(app, "customer;sku;time", ["c1;p1;2024-01-01"] * rows)
+    assert said in words(app)
 
 
 def test_values_with_decimal_commas_are_read_and_the_report_says_how(root: Path, app: AppTest, until: Callable) -> None:
