@@ -56,7 +56,7 @@ def _verdict(result: services.PlanResult, stored: services.PlanResult | None) ->
             f":material/shield: Planned to be {messages.percent(m.asked, 0)} sure: "
             f"{messages.count(m.added, 'deliveries are')} promised beyond what is asked for, at "
             f"{messages.percent(m.cost, 2)} of what is expected.{short}"
-            if m.added
+            if m.added or m.reached >= m.asked
             else f":material/shield: There is no room for a margin that would make it {messages.percent(m.asked, 0)} "
             "sure: the plan is the one without."
         )
