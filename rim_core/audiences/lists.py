@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 
 from rim_core.columns import USER
 from rim_core.datasets.names import ALIASES
@@ -38,7 +39,7 @@ def id_columns(content: bytes) -> dict[str, list[str]]:
         It is no text.
     """
     try:
-        text = content.decode("utf-8-sig")
+        text = content.decode("utf-16" if content.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "utf-8-sig")
         lines = [line for line in text.splitlines() if line.strip()]
         delimiter = best_delimiter(lines, [d for d in DELIMITERS if len(d) == 1]) if lines else ","
         rows = [[cell.strip() for cell in row] for row in csv.reader(io.StringIO(text), delimiter=delimiter)]

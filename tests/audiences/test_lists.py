@@ -35,3 +35,9 @@ def test_every_column_can_be_chosen() -> None:
 def test_what_is_no_text_is_said() -> None:
     with pytest.raises(DataError, match="UTF-8"):
         read_ids(b"\xff\xfe\x00")
+
+
+def test_text_as_spreadsheets_save_it_for_unicode_is_read() -> None:
+    assert read_ids("user_id\tname\nä1\tA\nb2\tB\n".encode("utf-16")) == ["ä1", "b2"]
+    with pytest.raises(DataError, match="CSV \\(UTF-8\\)"):
+        read_ids("user_id\nä1\n".encode("utf-16")[:-1])
