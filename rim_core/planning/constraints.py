@@ -71,7 +71,8 @@ class Constraints:
     max_per_user : int, optional
         C, items per user over all her states. Dual variable w ≥ 0 of every user: Σ_{x of the user} Σ_y π_xy ≤ C;
         u_x ≥ w. Online the cap is counted for every user. A planned user's w is a price of her states there as well;
-        users not planned on are charged the median w of those who are.
+        users not planned on are charged the median w of those who are. A user's last state is not: nothing is kept
+        for a visit that does not come.
     starts, ends : mapping of item to time, optional
         A state may get the item if its time is at or after the start and before the end. No dual variable: π_xy = 0.
     forced : pairs, optional
