@@ -14,7 +14,10 @@ NAMED = 5
 
 
 def rules_of(scenario: services.Scenario) -> services.AudienceRules | None:
-    """The controls, and the rules they stand for, kept in the address; None while their list is not here."""
+    """The controls, and the rules they stand for, kept in the address.
+
+    None while their list is not here, and until it was read that the address asked for something that is not.
+    """
     _follow_link()
     if "rule-added" in st.session_state:  # before the label says that there are no rules
         st.session_state["rule-suppression"] = st.session_state.pop("rule-added")
@@ -48,7 +51,7 @@ def rules_of(scenario: services.Scenario) -> services.AudienceRules | None:
         min_size=least or 0,
     )
     address.write(address.RULES, services.rules_token(rules))
-    return None if suppression and _missing(suppression) else rules
+    return None if address.missed() or (suppression and _missing(suppression)) else rules
 
 
 def _follow_link() -> None:

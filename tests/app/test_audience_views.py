@@ -235,6 +235,9 @@ def test_a_link_whose_rules_were_cut_off_says_so(plan: Scenario, app: AppTest) -
     fine(go(app, AUDIENCES))
     app.query_params["rules"] = services.rules_token(services.AudienceRules(holdout=0.3))[:-9]
     assert "it may be cut off: copy it again" in words(app.run())
+    assert not app.get("download_button")  # no file goes out without the rules that the link had, unless that was read
+    app.button(key="not-here-read").click().run()
+    assert app.get("download_button")
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
