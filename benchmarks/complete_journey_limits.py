@@ -1,13 +1,14 @@
-"""What stands between decayed frequency and any model on Complete Journey: three ways of knowing what no model may.
+"""What stands between decayed frequency and any model on Complete Journey: four ways of knowing what no model may.
 
-    python benchmarks/complete_journey_limits.py [--only curve oracle taught]
+    python benchmarks/complete_journey_limits.py [--only curve oracle taught between]
 
 The task is that of complete_journey.py. ``curve``: the learning curve of decayed frequency, drawn on to rates that are
 known exactly. ``oracle``: decayed frequency that knows totals of the fortnight itself, and everything that was bought
 after it. ``taught``: trees that learned the fortnight itself, on four fifths of the households at a time, from the
 features of BoostedCounts and from all else that the package holds (quantities, prices, discounts, coupons, brands,
-categories, displays and mailers of the very weeks, demographics, what follows what). A gain that none of these reaches
-is not in the data.
+categories, displays and mailers of the very weeks, demographics, what follows what). ``between``: such trees that see
+the whole log but for the fortnight, what the household bought before it and what it bought after it. A gain that none
+of these reaches is not in the data.
 """
 
 from __future__ import annotations
@@ -30,17 +31,20 @@ import rim_core as rim
 from rim_core.datasets.states import expand_ranges
 from rim_core.models import BoostedCounts
 from rim_core.models.affinity.histories import DAY, decayed_counts, values_at
+from rim_core.models.affinity.pair_features import ITEM_HALF_LIVES, pair_table, user_table, visible_events
 
-MIDDLE = "2017-07-01"
+MIDDLE = pd.Timestamp("2017-07-01").value // 1000
 """A fortnight with as much of the log after it as before it."""
 HALF_LIVES = (7, 21, 56, 168)
 """Of decayed counts, in days."""
 FOLDS = 5
+FORTNIGHTS = 4
+"""That teach trees who see both sides."""
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    ways = ("curve", "oracle", "taught")
+    ways = ("curve", "oracle", "taught", "between")
     parser.add_argument("--only", nargs="+", choices=ways, default=ways)
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
@@ -54,6 +58,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(oracle(states), oracle(at(states, MIDDLE)), sep="\n", flush=True)
     if "taught" in options.only:
         print(taught(states, split), flush=True)
+    if "between" in options.only:
+        print(between(states), between(at(states, MIDDLE)), sep="\n", flush=True)
     return 0
 
 
@@ -160,6 +166,74 @@ def taught(states: rim.UserStates, split: rim.Split) -> str:
         gains = [f"{r:.4f} ({r / p - 1:+.1%})" for r, p in zip(reached, frequency, strict=True)]
         lines.append(f"  {name:<42} ItemRec {gains[0]}, UserRec {gains[1]}")
     return "\n".join(lines)
+
+
+def between(states: rim.UserStates) -> str:
+    """Precision of counts by trees that see the whole log but for the fortnight, and every item's total in it.
+
+    Features of BoostedCounts from the log before the fortnight and from the log after it (run backwards), for every
+    pair that met on either side; they are taught by the very fortnight and by the three fortnights before, each with as
+    much after it, four fifths of the households at a time. To fill a gap is easier than to look ahead.
+    """
+    time = int(states.time[0])
+    ahead = int(states.log.arrays.time.max()) - time
+    windows = [around(at(states, time - k * states.horizon), ahead) for k in range(FORTNIGHTS)]
+    fold = np.random.default_rng(0).integers(0, FOLDS, len(states))
+    features, counts = (np.concatenate([w[k] for w in windows]) for k in (2, 3))
+    found = counts_of_others(features, counts, np.concatenate([fold[w[0]] for w in windows]))
+    rows, columns = windows[0][:2]
+    frequency = counts_around(states, 120.0, after=False)
+    share, activity = (np.asarray(frequency.sum(axis=axis)).ravel() for axis in (0, 1))
+    little = np.outer(activity + 1.0, share / share.sum())
+    plain, rates = frequency.toarray() + 1e-3 * little, 1e-6 * little
+    rates[rows, columns] = found[: len(rows)]
+    of_user = np.asarray(states.targets.sum(axis=1), float).ravel()
+    lines = [f"window from {pd.Timestamp(time, unit='us'):%Y-%m-%d}, all of the log but for it:"]
+    reference = precisions(rim.Scores.from_dense(plain, states=states), states)
+    for name, scores in (
+        ("Frequency (what was before)", plain),
+        (f"trees: before, {ahead // DAY - 14} days after, item totals", rates),
+        ("and every household's total", rates * ((of_user + 0.5) / (rates.sum(axis=1) + 0.5))[:, None]),
+    ):
+        reached = precisions(rim.Scores.from_dense(scores, states=states), states)
+        gains = [f"{r:.4f} ({r / p - 1:+.1%})" for r, p in zip(reached, reference, strict=True)]
+        lines.append(f"  {name:<45} ItemRec {gains[0]}, UserRec {gains[1]}")
+    return "\n".join(lines)
+
+
+def around(states: rim.UserStates, ahead: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Pairs that met before the window, or after it within ``ahead`` µs of its start: rows, columns, x, counts."""
+    time, n = int(states.time[0]), states.shape[1]
+    sides = [_side(states), _side(_backwards(states, time + ahead))]
+    key = np.union1d(*(rows * n + columns for rows, columns, _ in sides))
+    rows, columns = key // n, key % n
+    parts = [np.full((len(key), values.shape[1]), np.nan, np.float32) for _, _, values in sides]
+    for part, (of_row, of_column, values) in zip(parts, sides, strict=True):
+        part[np.searchsorted(key, of_row * n + of_column)] = values
+    whole = np.nan_to_num(parts[0]) + np.nan_to_num(parts[1])
+    total = np.asarray(states.targets.sum(axis=0)).ravel()[columns]
+    return rows, columns, np.hstack([*parts, whole, total[:, None]]), values_at(states.targets, rows, columns)
+
+
+def _side(states: rim.UserStates) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(rows, columns, features of pair, household and item) by what is visible."""
+    events = visible_events(states)
+    first = int(states.log.arrays.time.min())
+    elapsed = np.full(len(states), (int(states.time[0]) - first) / states.horizon)
+    people, pairs = user_table(states, events, elapsed), pair_table(states, events, elapsed)
+    column, age = events.column[events.column >= 0], events.age[events.column >= 0]
+    sells = [np.bincount(column, np.exp2(-age / h), states.shape[1]) for h in ITEM_HALF_LIVES]
+    items = np.stack(sells, axis=1).astype(np.float32)
+    return pairs.rows, pairs.columns, np.hstack([pairs.values, people.values[pairs.rows], items[pairs.columns]])
+
+
+def _backwards(states: rim.UserStates, end: int) -> rim.UserStates:
+    """The same windows in the log up to ``end``, run backwards: what came after them is what is visible."""
+    log, time = states.log, int(states.time[0])
+    events = log.events[log.arrays.time <= end]
+    mirror = 2 * time + states.horizon - 1 - log.arrays.time[log.arrays.time <= end]
+    events = events.assign(timestamp=pd.to_datetime(mirror, unit="us", utc=True))
+    return replace(states, log=rim.EventLog.from_frame(events, items=log.items, users=log.users))
 
 
 def counts_of_others(features: np.ndarray, counts: np.ndarray, fold: np.ndarray) -> np.ndarray:
@@ -306,9 +380,9 @@ def counts_around(states: rim.UserStates, half_life_days: float, *, after: bool)
     return sparse.csr_matrix(f + late)
 
 
-def at(states: rim.UserStates, when: str) -> rim.UserStates:
-    """The same households at another instant."""
-    return replace(states, time=np.full(len(states), pd.Timestamp(when).value // 1000))
+def at(states: rim.UserStates, when: int) -> rim.UserStates:
+    """The same households at another instant (µs)."""
+    return replace(states, time=np.full(len(states), when))
 
 
 if __name__ == "__main__":
