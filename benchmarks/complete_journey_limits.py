@@ -136,7 +136,8 @@ def taught(states: rim.UserStates, split: rim.Split) -> str:
     model = made("BoostedCounts", 0).fit(split, refit=True)
     assert isinstance(model, BoostedCounts)
     direction = model._direction(states)
-    (of_pair, _), table, _ = model._features(states, model._clock, direction)
+    people, table = model._tables(states)
+    of_pair = model._of_pairs(states, model._clock, direction, people, table)[1]
     again = values_at(states.targets, table.rows, table.columns)
     past = np.maximum(model.score(states).to_dense(), 1e-9)
     fold = np.random.default_rng(0).integers(0, FOLDS, len(states))[table.rows]

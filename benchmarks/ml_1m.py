@@ -1,6 +1,7 @@
 """The published ml-1m protocol (user split, seen items excluded, 1 % capacity) beside the reference figures.
 
     python benchmarks/ml_1m.py [folder of ml-1m] [--seeds 0 1 2] [--affinities] [--json out.json] [--add earlier.json]
+    python benchmarks/ml_1m.py --models HorizonCounts "GRU×Hawkes" --seeds 0 1 2
 
 The folder is found through RIM_SHARED_DATA where it is not given. Figures of the paper's own code on the same
 protocol are read from ``reference/ml-1m.json`` beside that data folder (or ``--reference``); without that file the
@@ -18,13 +19,16 @@ import resource
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import torch
 from rows import AFFINITIES, SHARED, made
 
 import rim_core as rim
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 IN_REFERENCE = {
     "Random": "Rand",
@@ -84,6 +88,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--other-groups", action="store_true", help="other groups of users with every seed")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--affinities", action="store_true", help="the rows of models in one piece as well")
+    parser.add_argument("--models", nargs="+", default=[], help="these rows and no others")
     parser.add_argument("--settings", default="{}", help='settings by preference, as JSON: {"GRU": {"max_epochs": 2}}')
     parser.add_argument("--reference", type=Path, help="figures to compare with")
     parser.add_argument("--add", type=Path, nargs="*", default=[], help="what earlier calls wrote with --json")
@@ -94,7 +99,6 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 def run(log: rim.EventLog, seed: int, options: argparse.Namespace) -> dict[str, Any]:
     """Train and evaluate every row once."""
     split = rim.split_preset(log, "ml-1m", seed=seed if options.other_groups else 0)
-    settings = json.loads(options.settings)
     print(f"\nseed {seed}: horizon {split.horizon_seconds:.1f} s\n{split.summary().to_string(index=False)}", flush=True)
     seconds: dict[str, float] = {}
 
@@ -105,6 +109,27 @@ def run(log: rim.EventLog, seed: int, options: argparse.Namespace) -> dict[str, 
         print(f"{model.name}: {seconds[model.name]:.1f} CPU s, {model.fit_info.get('training')}", flush=True)
         return model
 
+    models = [fitted(made(name, seed)) for name in options.models] or every_row(split, seed, options, fitted)
+    preferences = [model for model in models if isinstance(model, rim.Preference)]
+    test = rim.compare(models, split.test)
+    print(test.to_string(float_format=lambda x: f"{x:.5f}" if abs(x) < 1 else f"{x:.1f}"), flush=True)
+    return {
+        "seed": seed,
+        "states": len(split.test),
+        "items": len(split.items),
+        "target_events": float(split.test.target_counts.sum()),
+        "cpu_seconds": seconds,
+        "peak_memory_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
+        "training": {p.name: {k: p.fit_info.get(k) for k in ("training", "held_out_nll")} for p in preferences},
+        "test": test.to_dict(orient="index"),
+    }
+
+
+def every_row(
+    split: rim.Split, seed: int, options: argparse.Namespace, fitted: Callable[[Any], Any]
+) -> list[rim.Model]:
+    """All models, fitted: what a row of the table each is."""
+    settings = json.loads(options.settings)
     intensities = {
         model.name: fitted(model)
         for model in (
@@ -125,18 +150,7 @@ def run(log: rim.EventLog, seed: int, options: argparse.Namespace) -> dict[str, 
     for preference in preferences:
         models.append(preference)
         models += [rim.RIM(preference, intensity).fit(split) for intensity in intensities.values()]
-    test = rim.compare(models, split.test)
-    print(test.to_string(float_format=lambda x: f"{x:.5f}" if abs(x) < 1 else f"{x:.1f}"), flush=True)
-    return {
-        "seed": seed,
-        "states": len(split.test),
-        "items": len(split.items),
-        "target_events": float(split.test.target_counts.sum()),
-        "cpu_seconds": seconds,
-        "peak_memory_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
-        "training": {p.name: {k: p.fit_info.get(k) for k in ("training", "held_out_nll")} for p in preferences},
-        "test": test.to_dict(orient="index"),
-    }
+    return models
 
 
 def read_reference(path: Path) -> dict[str, dict[str, float]]:
@@ -178,7 +192,7 @@ def verdicts(table: pd.DataFrame, reference: dict[str, dict[str, float]]) -> lis
         return []
     lines = []
     for figure, short in FIGURES.items():
-        missed, common = [], table.dropna(subset=[f"{short} share"])
+        missed, common = [], table[table[f"{short} share"].notna()] if f"{short} share" in table else table.iloc[:0]
         for name, row in common.iterrows():
             near = short == "UserRec" and not str(name).startswith(("GRU", "Transformer"))
             gap = row[f"{short} reference"] - row[short]

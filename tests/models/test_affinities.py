@@ -185,15 +185,37 @@ def test_next_to_nothing_is_expected_of_users_who_have_left() -> None:
     assert expected[left].mean() < 0.02 * expected[~left].mean()
 
 
-def test_of_a_product_new_items_are_what_it_expects_times_a_level(split: Split) -> None:
+def test_new_items_are_chosen_as_the_product_does_and_counted_by_trees_that_are_told_of_it(split: Split) -> None:
     product = RIM(GRU(dim=8, max_epochs=1), HawkesPoisson(kernels=8))
     model = HorizonCounts(product, rounds=40, smallest_leaf=20).fit(split)
     scores, direction = model.score(split.test).to_dense(), product.score(split.test).to_dense()
     unmet = decayed_counts(split.test).toarray() == 0
-    level = scores[unmet].sum() / direction[unmet].sum()
-    np.testing.assert_allclose(scores[unmet], level * direction[unmet], rtol=1e-3, atol=1e-7)
+    level = np.where(unmet, scores, 0.0).sum(axis=1) / np.where(unmet, direction, 0.0).sum(axis=1)
+    np.testing.assert_allclose(scores[unmet], (level[:, None] * direction)[unmet], rtol=1e-3, atol=1e-7)
+    assert level.std() > 0.05 * level.mean()
     learned = model.score(split.labelled).to_dense().sum()
     assert learned == pytest.approx(split.labelled.target_counts.sum(), rel=0.05)
+
+
+def test_trees_of_how_many_new_items_see_what_the_product_foresees() -> None:
+    days = pd.date_range("2024-01-01", periods=120, tz="UTC")
+    events = pd.DataFrame({"user_id": ["a", "b"] * 60, "item_id": ["x", "x", "y", "z"] * 30, "timestamp": days})
+    split = split_by_time(EventLog.from_frame(events), horizon="14D")
+    assert "foreseen" in _people_names(HorizonCounts(RIM(GRU(dim=4, max_epochs=1), HawkesPoisson()), rounds=5), split)
+    assert "foreseen" not in _people_names(BoostedCounts(ALS(factors=2), rounds=5), split)
+
+
+def _people_names(model: BoostedCounts, split: Split) -> tuple[str, ...]:
+    lesson = model.fit(split)._lesson(split.labelled, model._clock)
+    assert lesson.people.shape == (len(split.labelled), len(lesson.names[1]))
+    return lesson.names[1]
+
+
+def test_horizon_counts_of_an_earlier_kind_say_that_they_must_be_trained_again(split: Split) -> None:
+    product = RIM(GRU(dim=8, max_epochs=1), HawkesPoisson(kernels=8))
+    model = HorizonCounts(product, rounds=40, smallest_leaf=20).fit(split)
+    with pytest.raises(ModelError, match="trained before"):
+        model._load_weights({**model._weights(), "level": np.ones(1)})
 
 
 def test_horizon_counts_begin_with_the_most_accurate_product() -> None:

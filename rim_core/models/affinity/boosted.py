@@ -1,9 +1,9 @@
 """Counts of pairs by boosted trees: RFM-GBDT, the industry's default (Appendix A), BoostedCounts and HorizonCounts.
 
 A pair that has met before has a history of its own, and trees turn its features into a count. The many pairs that have
-not met share one product, as in eq. (5): how many new items the state will take up (trees on the state's features, or
-an intensity) times which (a distribution over the items it has not met). So scores stay a sparse term plus a low-rank
-one.
+not met share one product, as in eq. (5): how many new items the state will take up (trees on the state's features,
+among them what an intensity foresees) times which (a distribution over the items it has not met). So scores stay a
+sparse term plus a low-rank one.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from rim_core.models.affinity.pair_features import (
     ITEM_FEATURES,
     ItemClock,
     PairTable,
+    UserTable,
     pair_table,
     user_table,
     visible_events,
@@ -63,8 +64,6 @@ class _Lesson:
         Features of the pairs that had met before, and how often they met in the window.
     people, new : ndarray (m, F′), (m,)
         Features of the states, and their events with items they had not met.
-    foreseen : float
-        Of these events, by the direction (where it counts).
     names : pair of tuple of str
         Of the features of pairs and of states.
     """
@@ -73,7 +72,6 @@ class _Lesson:
     again: np.ndarray
     people: np.ndarray
     new: np.ndarray
-    foreseen: float
     names: tuple[tuple[str, ...], tuple[str, ...]]
 
 
@@ -111,7 +109,6 @@ class PairTrees(Model):
         self._clock = ItemClock((), np.empty((0, 0), np.float32))
         self._again = CountTrees("", 0.0, ())
         self._new = CountTrees("", 0.0, ())
-        self._level = 1.0
         self._ahead = 1.0
 
     # -- what the two differ in -------------------------------------------------------------------------------
@@ -135,7 +132,7 @@ class PairTrees(Model):
 
     @property
     def _direction_counts(self) -> bool:
-        """Whether the direction says how many new items as well, so that no trees are grown for that."""
+        """Whether the direction says how many new items as well, which the trees of that are told."""
         return False
 
     # -- training ---------------------------------------------------------------------------------------------
@@ -160,28 +157,23 @@ class PairTrees(Model):
         self._ahead = self.fit_info["ahead"] = ahead
         self._clock = ItemClock.at(split, None, self._origin)
         met_again = sum(float(one.again.sum()) for one in lessons)
-        met_new = sum(float(one.new.sum()) for one in lessons)
-        about_new = f"the intensity times {self._level:.3g}" if self._direction_counts else f"{NEW_ROUNDS} small ones"
+        met_new, people = sum(float(one.new.sum()) for one in lessons), sum(len(one.people) for one in lessons)
         self.fit_info["training"] = (
             f"{self.rounds} trees on {sum(len(one.pairs) for one in lessons):,} labelled pairs that had met before "
-            f"({met_again:,.0f} events), {about_new} on {sum(len(one.people) for one in lessons):,} user-states for "
-            f"new items ({met_new:,.0f} events)"
+            f"({met_again:,.0f} events), {NEW_ROUNDS} small ones on {people:,} user-states for new items "
+            f"({met_new:,.0f} events)"
         )
         if len(lessons) > 1:
             self.fit_info["training"] += f", times {ahead:.3f} for what a window ahead holds"
 
     def _grow(self, lessons: list[_Lesson], callback: Callback) -> None:
-        """Trees of what met again, and of new items trees or a level."""
+        """Trees of what met again, and of how many new items."""
         names = lessons[-1].names
         self._again = CountTrees.fit(
             np.concatenate([one.pairs for one in lessons]), np.concatenate([one.again for one in lessons]), names[0],
             rounds=self.rounds, leaves=self.leaves, learning_rate=self.learning_rate, smallest_leaf=self.smallest_leaf,
             seed=self.seed, report=lambda share: callback(Progress(f"{self.name}: trees", 0.8 * share, 1.0)),
         )  # fmt: skip
-        if self._direction_counts:
-            foreseen = sum(one.foreseen for one in lessons)
-            self._level = sum(float(one.new.sum()) for one in lessons) / foreseen if foreseen > 0 else 1.0
-            return
         self._new = CountTrees.fit(
             np.concatenate([one.people for one in lessons]), np.concatenate([one.new for one in lessons]), names[1],
             rounds=NEW_ROUNDS, leaves=NEW_LEAVES, learning_rate=NEW_RATE,
@@ -191,17 +183,16 @@ class PairTrees(Model):
 
     def _expected(self, lesson: _Lesson) -> float:
         """Events that the trees expect of these states in all."""
-        new = self._level * lesson.foreseen if self._direction_counts else self._new.predict(lesson.people).sum()
-        return float(self._again.predict(lesson.pairs).sum() + new)
+        return float(self._again.predict(lesson.pairs).sum() + self._new.predict(lesson.people).sum())
 
     def _lesson(self, states: UserStates, clock: ItemClock) -> _Lesson:
         states = replace(states, exclude_seen=False)
-        direction = self._direction(states)
-        (of_pairs, people), table, names = self._features(states, clock, direction)
-        met = values_at(states.targets, table.rows, table.columns)
-        new = states.target_counts - np.bincount(table.rows, met, len(states))
-        foreseen = float(_unmet(direction, table)[1].sum()) if self._direction_counts else 0.0
-        return _Lesson(of_pairs, met, people, new, foreseen, names)
+        direction, (people, pairs) = self._direction(states), self._tables(states)
+        unmet = _unmet(direction, pairs)[1] if self._direction_counts else None
+        of_pairs, of_people = self._of_pairs(states, clock, direction, people, pairs), self._of_people(people, unmet)
+        met = values_at(states.targets, pairs.rows, pairs.columns)
+        new = states.target_counts - np.bincount(pairs.rows, met, len(states))
+        return _Lesson(of_pairs[1], met, of_people[1], new, (of_pairs[0], of_people[0]))
 
     def _windows(self, split: Split) -> list[tuple[UserStates, ItemClock]]:
         """Labelled states by window, the last one last, with the items as they stood then.
@@ -244,12 +235,21 @@ class PairTrees(Model):
         elapsed: np.ndarray = (states.time - first) / max(states.horizon, 1)
         return elapsed
 
-    def _features(
-        self, states: UserStates, clock: ItemClock, direction: FactorScores
-    ) -> tuple[tuple[np.ndarray, np.ndarray], PairTable, tuple[tuple[str, ...], tuple[str, ...]]]:
-        """((pair features, state features), the pairs, their names)."""
+    def _tables(self, states: UserStates) -> tuple[UserTable, PairTable]:
         events, elapsed = visible_events(states), self._elapsed(states)
-        people, pairs = user_table(states, events, elapsed), pair_table(states, events, elapsed)
+        return user_table(states, events, elapsed), pair_table(states, events, elapsed)
+
+    def _of_people(self, people: UserTable, unmet: np.ndarray | None) -> tuple[tuple[str, ...], np.ndarray]:
+        """Features of states, and what the direction foresees of new items where it counts; float32 (m, F′)."""
+        names, values = _chosen(people.values, people.names, self._user_features)
+        if not self._direction_counts or unmet is None:
+            return names, values
+        return (*names, "foreseen"), np.concatenate([values, unmet.astype(np.float32)[:, None]], axis=1)
+
+    def _of_pairs(
+        self, states: UserStates, clock: ItemClock, direction: FactorScores, people: UserTable, pairs: PairTable
+    ) -> tuple[tuple[str, ...], np.ndarray]:
+        """Features of pairs, of their states and of their items; float32 (P, F)."""
         own = self._columns(states)[pairs.columns]
         of_pair = _chosen(pairs.values, pairs.names, self._pair_features)
         of_user = _chosen(people.values, people.names, self._user_features)
@@ -257,8 +257,7 @@ class PairTrees(Model):
         items = np.where((own >= 0)[:, None], of_item[1][own], np.nan).astype(np.float32)
         extra = self._extra(direction, pairs.rows, pairs.columns)
         x = np.concatenate([of_pair[1], of_user[1][pairs.rows], items, extra[1]], axis=1)
-        names = (*of_pair[0], *of_user[0], *of_item[0], *extra[0])
-        return (x, of_user[1]), pairs, (names, of_user[0])
+        return (*of_pair[0], *of_user[0], *of_item[0], *extra[0]), x
 
     # -- scoring ----------------------------------------------------------------------------------------------
 
@@ -270,17 +269,15 @@ class PairTrees(Model):
         for start in range(0, len(states), STATES_AT_ONCE):
             part = np.arange(start, min(start + STATES_AT_ONCE, len(states)))
             some, which = open_states.take(part), direction.take(part)
-            x, table, _ = self._features(some, self._clock, which)
-            met, unmet = _unmet(which, table)
-            if self._direction_counts:
-                scale[part] = self._ahead * self._level
-            else:
-                new = self._ahead * self._new.predict(x[1])
-                scale[part] = np.where(unmet > 0.0, new / np.where(unmet > 0.0, unmet, 1.0), 0.0)
-            rest = scale[part][table.rows] * met
-            counts = np.maximum(self._ahead * self._again.predict(x[0]), 1e-7 + 1e-5 * rest)
-            rows.append(table.rows + start)
-            columns.append(table.columns)
+            people, pairs = self._tables(some)
+            met, unmet = _unmet(which, pairs)
+            new = self._ahead * self._new.predict(self._of_people(people, unmet)[1])
+            scale[part] = np.where(unmet > 0.0, new / np.where(unmet > 0.0, unmet, 1.0), 0.0)
+            rest = scale[part][pairs.rows] * met
+            again = self._ahead * self._again.predict(self._of_pairs(some, self._clock, which, people, pairs)[1])
+            counts = np.maximum(again, 1e-7 + 1e-5 * rest)
+            rows.append(pairs.rows + start)
+            columns.append(pairs.columns)
             values.append(counts - rest)
         added = None
         if rows:
@@ -300,7 +297,6 @@ class PairTrees(Model):
             **self._new.to_arrays("new"),
             "clock": self._clock.values,
             "origin": np.array(origin, np.int64),
-            "level": np.array([self._level]),
             "ahead": np.array([self._ahead]),
         }
 
@@ -309,8 +305,9 @@ class PairTrees(Model):
         self._new = CountTrees.from_arrays("new", weights, ())
         self._clock = ItemClock(ITEM_FEATURES, weights["clock"])
         self._origin = int(weights["origin"][0]) if len(weights["origin"]) else None
-        self._level = float(weights["level"][0])
-        self._ahead = float(weights["ahead"][0]) if "ahead" in weights else 1.0  # trained before there was a drift
+        self._ahead = float(weights["ahead"][0])
+        if self._direction_counts and "level" in weights:
+            raise ModelError("it was trained before trees said how many new items a state takes up")
 
 
 class RFMGBDT(PairTrees):
@@ -371,8 +368,8 @@ class BoostedCounts(PairTrees):
     Parameters
     ----------
     direction : Model, optional
-        Which new items: a preference or a factorisation, for example ``GRU()``; how many, trees say. Of a product,
-        ``RIM(GRU(), HawkesPoisson())``, its intensity says how many. ALS by default.
+        Which new items: a preference or a factorisation, for example ``GRU()``; how many, trees say, and of a product,
+        ``RIM(GRU(), HawkesPoisson())``, they are told what it foresees. ALS by default.
     rounds, leaves, learning_rate, smallest_leaf, max_events, seed
         See :class:`PairTrees`.
     """
@@ -435,11 +432,11 @@ class BoostedCounts(PairTrees):
 
 
 class HorizonCounts(BoostedCounts):
-    """What is bought again by trees, what is new by HorizonBlend×HawkesPoisson: for logs of either kind.
+    """What is bought again by trees, what is new by trees that are told what HorizonBlend×HawkesPoisson foresees.
 
-    Where what was seen is forbidden it ranks the items of a state as the product does, and expects less of a state the
-    more of its preference lies on what it has seen; where people buy again, most of what they will buy are pairs that
-    have met, and trees count those better than networks do.
+    For logs of either kind. Where what was seen is forbidden it ranks the items of a state as the product does, and
+    expects less of a state the more of its preference lies on what it has seen; where people buy again, most of what
+    they will buy are pairs that have met, and trees count those better than networks do.
 
     Parameters
     ----------
