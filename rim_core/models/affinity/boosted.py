@@ -50,6 +50,8 @@ ROUNDS, LEAVES, LEARNING_RATE, SMALLEST_LEAF, MAX_EVENTS = 200, 31, 0.1, 200, 4_
 NEW_ROUNDS, NEW_LEAVES, NEW_RATE = 200, 8, 0.05
 """Of the trees that say how many new items a state takes up. LightGBM halves the steps of a Poisson loss, so R rounds
 lower an expectation to exp(−R · rate / 2) of the mean at least: users who left without a word need some 200."""
+NEW_FEWEST = 15
+"""A leaf of these holds that part of the states, between a quarter of ``smallest_leaf`` and all of it."""
 LITTLE_UNMET = 1e-4
 """Share of the direction's weight below which a state has met everything: sums in float32 tell no less from nothing."""
 
@@ -85,7 +87,7 @@ class PairTrees(Model):
     leaves : int
     learning_rate : float
     smallest_leaf : int
-        Labelled pairs in a leaf at least.
+        Labelled pairs in a leaf at least; of states, where trees count new items, down to a quarter of it.
     max_events : int
         Events in the histories of the labelled states that are used (whole states are left out at random).
     seed : int
@@ -174,10 +176,11 @@ class PairTrees(Model):
             rounds=self.rounds, leaves=self.leaves, learning_rate=self.learning_rate, smallest_leaf=self.smallest_leaf,
             seed=self.seed, report=lambda share: callback(Progress(f"{self.name}: trees", 0.8 * share, 1.0)),
         )  # fmt: skip
+        people = np.concatenate([one.people for one in lessons])
+        smallest = max(1, self.smallest_leaf // 4, min(self.smallest_leaf, len(people) // NEW_FEWEST))
         self._new = CountTrees.fit(
-            np.concatenate([one.people for one in lessons]), np.concatenate([one.new for one in lessons]), names[1],
-            rounds=NEW_ROUNDS, leaves=NEW_LEAVES, learning_rate=NEW_RATE,
-            smallest_leaf=max(self.smallest_leaf // 4, 1), seed=self.seed,
+            people, np.concatenate([one.new for one in lessons]), names[1],
+            rounds=NEW_ROUNDS, leaves=NEW_LEAVES, learning_rate=NEW_RATE, smallest_leaf=smallest, seed=self.seed,
             report=lambda share: callback(Progress(f"{self.name}: new items", 0.8 + 0.2 * share, 1.0)),
         )  # fmt: skip
 
