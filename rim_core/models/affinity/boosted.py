@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from rim_core.models.base import Callback
 
 STATES_AT_ONCE, WINDOWS = 20_000, 10
-ROUNDS, LEAVES, LEARNING_RATE, SMALLEST_LEAF, MAX_EVENTS = 200, 31, 0.1, 200, 4_000_000
+ROUNDS, LEAVES, LEARNING_RATE, SMALLEST_LEAF, MAX_EVENTS = 200, 31, 0.1, 200, 10_000_000
 """Of :class:`PairTrees` where nothing else is said; RFM-GBDT has fewer rounds."""
 NEW_ROUNDS, NEW_LEAVES, NEW_RATE = 200, 8, 0.05
 """Of the trees that say how many new items a state takes up. LightGBM halves the steps of a Poisson loss, so R rounds
