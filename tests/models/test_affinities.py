@@ -31,6 +31,7 @@ from rim_core.models.affinity.factors import count_link
 from rim_core.models.affinity.frequency import mixture_rates
 from rim_core.models.affinity.histories import decayed_counts, training_counts
 from rim_core.models.affinity.pair_features import ItemClock
+from rim_core.models.affinity.trees import CountTrees
 
 
 @pytest.fixture(scope="module")
@@ -232,3 +233,25 @@ def test_a_state_that_has_met_every_item_has_no_new_ones() -> None:
     scores = BoostedCounts(ALS(factors=2), rounds=5, smallest_leaf=2).fit(split).score(split.test).validate()
     assert (scores.to_dense() > 0).all()
     assert isinstance(scores.added, sparse.csr_matrix)
+
+
+def test_trees_of_parts_are_the_trees_of_the_whole() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(500, 3)).astype(np.float32)
+    counts = rng.poisson(np.exp(x[:, 0]))
+
+    def grown(parts: list[np.ndarray]) -> CountTrees:
+        return CountTrees.fit(
+            parts,
+            counts,
+            "abc",
+            rounds=10,
+            leaves=4,
+            learning_rate=0.1,
+            smallest_leaf=10,
+            seed=0,
+            report=lambda _: None,
+        )
+
+    assert grown([x[:0], x[:200], x[200:]]) == grown([x])
+    assert grown([x]).text

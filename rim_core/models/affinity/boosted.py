@@ -172,14 +172,14 @@ class PairTrees(Model):
         """Trees of what met again, and of how many new items."""
         names = lessons[-1].names
         self._again = CountTrees.fit(
-            np.concatenate([one.pairs for one in lessons]), np.concatenate([one.again for one in lessons]), names[0],
+            [one.pairs for one in lessons], np.concatenate([one.again for one in lessons]), names[0],
             rounds=self.rounds, leaves=self.leaves, learning_rate=self.learning_rate, smallest_leaf=self.smallest_leaf,
             seed=self.seed, report=lambda share: callback(Progress(f"{self.name}: trees", 0.8 * share, 1.0)),
         )  # fmt: skip
-        people = np.concatenate([one.people for one in lessons])
-        smallest = max(1, self.smallest_leaf // 4, min(self.smallest_leaf, len(people) // NEW_FEWEST))
+        states = sum(len(one.people) for one in lessons)
+        smallest = max(1, self.smallest_leaf // 4, min(self.smallest_leaf, states // NEW_FEWEST))
         self._new = CountTrees.fit(
-            people, np.concatenate([one.new for one in lessons]), names[1],
+            [one.people for one in lessons], np.concatenate([one.new for one in lessons]), names[1],
             rounds=NEW_ROUNDS, leaves=NEW_LEAVES, learning_rate=NEW_RATE, smallest_leaf=smallest, seed=self.seed,
             report=lambda share: callback(Progress(f"{self.name}: new items", 0.8 + 0.2 * share, 1.0)),
         )  # fmt: skip

@@ -34,7 +34,7 @@ class CountTrees:
     @classmethod
     def fit(
         cls,
-        features: np.ndarray,
+        features: Sequence[np.ndarray],
         counts: np.ndarray,
         names: Sequence[str],
         *,
@@ -49,7 +49,8 @@ class CountTrees:
 
         Parameters
         ----------
-        features : ndarray of float32 (N, F), NaN for unknown
+        features : sequence of ndarray of float32 (·, F), NaN for unknown
+            N rows in all: parts, so that a caller who has them in parts needs no second copy.
         counts : ndarray (N,), ≥ 0
         report : callable
             Gets the share of the rounds that is done.
@@ -75,7 +76,9 @@ class CountTrees:
             "num_threads": 1,
             "verbosity": -1,
         }
-        data = lightgbm.Dataset(features, counts, feature_name=[f"f{i}" for i in range(len(names))])
+        data = lightgbm.Dataset(
+            [part for part in features if len(part)], counts, feature_name=[f"f{i}" for i in range(len(names))]
+        )
         booster = lightgbm.train(settings, data, rounds, callbacks=[lambda env: report((env.iteration + 1) / rounds)])
         return cls(booster.model_to_string(), mean, tuple(names))
 
