@@ -353,7 +353,9 @@ def test_one_user_or_one_item_or_two_events_are_enough(name: str) -> None:
     )
     for events in (one_user, one_item, two_events):
         split = split_of(EventLog.from_frame(events))
-        scores = small(name).fit(split).score(split.test).validate()
+        model = small(name).fit(split)
+        json.dumps(model.fit_info, allow_nan=False)
+        scores = model.score(split.test).validate()
         assert np.isfinite(scores.to_dense()).all()
 
 
