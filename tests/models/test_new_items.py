@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from rim_core.datasets import EventLog, Split, split_by_time
-from rim_core.models import ALS, Frequency, NewItems
+from rim_core.models import ALS, GRU, RIM, Activity, Frequency, LightFMBPRItem, NewItems
 from rim_core.models.affinity.item_features import directions, nearest, rarity, words_of
 
 START = pd.Timestamp("2024-01-01", tz="UTC")
@@ -91,3 +91,11 @@ def test_items_known_well_keep_the_score_of_the_model(split: Split) -> None:
     known = np.flatnonzero(model._events >= 10)
     both = model.score(split.test).to_dense(), model.base.score(split.test).to_dense()
     np.testing.assert_allclose(both[0][:, known], both[1][:, known], rtol=1e-6)
+
+
+def test_what_a_score_is_and_of_whom_is_what_the_base_says() -> None:
+    assert NewItems(RIM(GRU(), Activity())).unit.startswith("expected")
+    assert NewItems(GRU()).unit == GRU().unit
+    assert NewItems(ALS()).folds_in
+    assert not NewItems(ALS(history="training")).folds_in
+    assert not NewItems(NewItems(LightFMBPRItem())).folds_in

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -74,13 +74,13 @@ class NewItems(Model):
     An item with fewer than 10 × ``few`` training events is mixed. A new item costs as much as the 50 it resembles.
     """
 
-    unit: ClassVar[str] = "expected interactions in the horizon"
-
     def __init__(self, base: Model | None = None, few: float = 5.0, shrinkage: float = 20.0) -> None:
         super().__init__()
         if few <= 0 or shrinkage <= 0:
             raise ModelError("few and shrinkage of NewItems must be positive numbers of events.")
         self.base = Frequency() if base is None else base
+        # A score is a mixture of the base's: what it is, and of whom, is the base's to say.
+        self.unit, self.folds_in = self.base.unit, self.base.folds_in  # type: ignore[misc]
         self.few = few
         self.shrinkage = shrinkage
         self._words = sparse.csr_matrix((0, WIDTH))
