@@ -89,7 +89,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--affinities", action="store_true", help="the rows of models in one piece as well")
     parser.add_argument("--models", nargs="+", default=[], help="these rows and no others")
-    parser.add_argument("--settings", default="{}", help='settings by preference, as JSON: {"GRU": {"max_epochs": 2}}')
+    parser.add_argument("--settings", default="{}", help='without --models: {"GRU": {"max_epochs": 2}}')
     parser.add_argument("--reference", type=Path, help="figures to compare with")
     parser.add_argument("--add", type=Path, nargs="*", default=[], help="what earlier calls wrote with --json")
     parser.add_argument("--json", type=Path, help="write all figures here")
@@ -181,9 +181,14 @@ def summary(runs: list[dict[str, Any]], reference: dict[str, dict[str, float]]) 
                 row[f"{short} share"] = ours.mean() / other[figure]
         promised = [r["test"][name]["item_expected"] / max(r["test"][name]["item_hits"], 1.0) for r in runs]
         row["promised/kept"] = sum(promised) / len(runs)
-        row["CPU s"] = sum(r["cpu_seconds"].get(part, 0.0) for r in runs for part in name.split("×")) / len(runs)
+        row["CPU s"] = sum(seconds_of(name, r["cpu_seconds"]) for r in runs) / len(runs)
         rows[name] = row
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
+
+
+def seconds_of(name: str, seconds: dict[str, float]) -> float:
+    """CPU time of a row: its own, or that of the parts it shares with others."""
+    return seconds[name] if name in seconds else sum(seconds.get(part, 0.0) for part in name.split("×"))
 
 
 def verdicts(table: pd.DataFrame, reference: dict[str, dict[str, float]]) -> list[str]:

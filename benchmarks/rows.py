@@ -40,7 +40,7 @@ def parser_of(text: str | None, models: list[str]) -> argparse.ArgumentParser:
 
 def made(name: str, seed: int) -> Model:
     """An unfitted model by name; what takes a seed gets it."""
-    parts = [p.strip() for p in name.replace("*", "×").split("×")]
+    parts = [p.strip() for p in name.replace("*", "×").removesuffix("+NewItems").split("×")]
     settings = {}
     for part in parts:
         cls = Model.registry[model_config(part)["model"]]

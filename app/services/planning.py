@@ -21,9 +21,8 @@ from app.services.rules import Rules
 from app.tasks import Report
 from rim_core.assignment import Assignment
 from rim_core.datasets.split import Split
-from rim_core.errors import ConstraintError
+from rim_core.errors import ConstraintError, ModelError
 from rim_core.evaluation import Evaluation, evaluate
-from rim_core.jobs.naming import available
 from rim_core.models.base import Model
 from rim_core.planning import (
     Baseline,
@@ -200,19 +199,17 @@ def best_model(models: list[ModelInfo]) -> str:
 
     def rank(model: ModelInfo) -> tuple[bool, float]:
         found = [e.metrics["precision"] for e in opened.evaluations(model.id) if (e.part, e.task) == ("test", "user")]
-        return is_product(model), max(found, default=0.0)
+        return is_counting(model), max(found, default=0.0)
 
     return max(models, key=rank).id
 
 
-def is_product(model: ModelInfo) -> bool:
-    """Whether a model multiplies what a user may like with how active the user will be."""
-    return model.config.get("model") == "RIM"
-
-
 def is_counting(model: ModelInfo) -> bool:
-    """Whether a model's scores are expected interactions, as :attr:`PlanResult.counts` has it, told by its kind."""
-    return available().get(model.config.get("model", ""), Model).unit.startswith("expected")
+    """Whether a model's scores are expected interactions, as :attr:`PlanResult.counts` has it, told by its settings."""
+    try:
+        return Model.from_config(model.config).unit.startswith("expected")
+    except ModelError:  # of another version: that will be said when it is scored with
+        return False
 
 
 def plan_size(model_id: str) -> PlanSize:

@@ -247,8 +247,9 @@ def comparison(info: DatasetInfo, split_id: str) -> pd.DataFrame:
 
 def _is_brief(config: dict[str, Any]) -> bool:
     """Whether any part of a model was trained for a few epochs only."""
-    parts = [config, *(v for v in config.values() if isinstance(v, dict))]
-    return any(isinstance(p.get("max_epochs"), int | float) and p["max_epochs"] <= BRIEF for p in parts)
+    epochs = config.get("max_epochs")
+    brief = isinstance(epochs, int | float) and epochs <= BRIEF
+    return brief or any(_is_brief(part) for part in config.values() if isinstance(part, dict))
 
 
 def request_reliability(model_id: str) -> str:

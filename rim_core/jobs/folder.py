@@ -234,8 +234,8 @@ class JobFolder:
         """Whether another attempt finds something of this one: a finished model or part, or a checkpoint."""
         found = read_json(self.path / "parts.json")
         ids = [i for i in found if isinstance(i, str)] if isinstance(found, list) else []
-        places = [*(parts / i for i in ids), *(parts / f"{i}.checkpoint" / CHECKPOINT for i in ids)]
-        return any(place.exists() for place in places) or any(self.out.glob("*"))
+        reached = (any((parts / f"{i}.checkpoint").rglob(CHECKPOINT)) for i in ids)  # a blend's networks have their own
+        return any((parts / i).exists() for i in ids) or any(reached) or any(self.out.glob("*"))
 
     def log_tail(self, lines: int = 20) -> str:
         """The last lines the worker said."""

@@ -174,6 +174,11 @@ class Model(ABC):
         columns: np.ndarray = pd.Index(self.item_ids).get_indexer(states.item_ids).astype(np.int64)
         return columns
 
+    def _horizons(self, states: UserStates) -> float:
+        """Length of the horizon of ``states`` relative to that of the split's test states."""
+        trained = float(self.fit_info["horizon_seconds"])
+        return states.horizon_seconds / trained if trained > 0 else 1.0
+
     # -- artifacts ----------------------------------------------------------------------------------------
 
     @abstractmethod

@@ -18,6 +18,7 @@ from app.services import planning
 from app.services.requests import PlanRequest, Promise
 from app.ui import messages
 from rim_core import walk
+from rim_core.jobs.naming import model_config
 from rim_core.planning import Constraints, DualPlanner
 from tests.app.plans import COMPARE, MODELS, PLAN, START, go, make, planned, tab, words
 
@@ -195,8 +196,12 @@ def test_plans_that_sum_up_different_things_are_not_compared_by_what_they_come_t
     (listed,) = [d for d in app.dataframe if "objective" in d.value]
     assert json.loads(listed.proto.columns)["objective"]["label"] == "Expected value"
     info = services.workspace().model_info(model)
-    kinds = {name: replace(info, config={"model": name}) for name in ("GRU", "RIM", "Popularity")}
-    assert [name for name, kind in kinds.items() if not planning.is_counting(kind)] == ["GRU"]
+    names = ("GRU", "GRU×Activity", "Popularity", "GRU+NewItems", "GRU×Activity+NewItems")
+    kinds = {name: replace(info, config=model_config(name)) for name in names}
+    kinds["of another version"] = replace(info, config={"model": "Oracle"})
+    assert [name for name, kind in kinds.items() if not planning.is_counting(kind)] == [
+        "GRU", "GRU+NewItems", "of another version",
+    ]  # fmt: skip
 
 
 def test_figures_that_read_the_same_are_not_marked_as_different(

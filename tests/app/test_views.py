@@ -28,7 +28,7 @@ from app.services import owner
 from app.services.owner import trainings
 from rim_core.jobs.folder import LASTING, JobFolder
 from rim_core.jobs.naming import model_config
-from rim_core.storage import Workspace
+from rim_core.storage import EvaluationRecord, Workspace
 from tests.app.plans import COMPARE, START, go, metric, tab, words
 
 PAGES = ("views/data.py", "views/models.py", "views/plan.py", "views/audiences.py")
@@ -133,11 +133,30 @@ def test_models_named_alike_are_told_apart_by_what_differs(shop: Path) -> None:
     assert services.model_names([alone, full, replace(full, id="2", config=brief)]) == {
         "0": "Other", "1": f"{info.name} · full training", "2": f"{info.name} · brief training",
     }  # fmt: skip
+    product = {"model": "NewItems", "base": {"model": "RIM", "preference": brief, "intensity": {"model": "EMA"}}}
+    assert services.model_names([full, replace(full, id="2", config=product)])["2"].endswith("brief training")
     named = services.model_names(
         [full, replace(full, id="2", created_at=later), replace(full, id="3", created_at=later)]
     )
     assert named["1"] == f"{info.name} · {day:%d %b %Y %H:%M} UTC"
     assert [named[i].split(" · ")[-1] for i in "23"] == ["2", "3"]
+
+
+def test_a_plan_begins_with_the_best_of_the_models_that_count(
+    shop: Path, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info = services.workspace().model_info(model)
+    names = {"GRU×Activity": 0.2, "HorizonCounts": 0.3, "GRU": 0.4, "GRU+NewItems": 0.5}
+    models = [replace(info, id=name, config=model_config(name)) for name in names]
+
+    def measured(workspace: object, name: str) -> list[EvaluationRecord]:
+        return [EvaluationRecord(name, "test", "user", 1, {"precision": names[name]})]
+
+    monkeypatch.setattr(type(services.workspace()), "evaluations", measured)
+    assert services.best_model(models) == "HorizonCounts"
+    assert (
+        services.best_model([m for m in models if m.id.startswith("GRU") and m.id != "GRU×Activity"]) == "GRU+NewItems"
+    )
 
 
 @pytest.mark.parametrize(

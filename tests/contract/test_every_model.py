@@ -353,7 +353,9 @@ def test_one_user_or_one_item_or_two_events_are_enough(name: str) -> None:
     )
     for events in (one_user, one_item, two_events):
         split = split_of(EventLog.from_frame(events))
-        scores = small(name).fit(split).score(split.test).validate()
+        model = small(name).fit(split)
+        json.dumps(model.fit_info, allow_nan=False)
+        scores = model.score(split.test).validate()
         assert np.isfinite(scores.to_dense()).all()
 
 
@@ -426,6 +428,24 @@ def test_a_horizon_longer_than_the_data_is_scored_as_one(fitted: Model, split: S
     assert np.isfinite(expected).all()
     if isinstance(fitted, Intensity | RIM):
         assert expected.sum() > scores.sum()
+
+
+def test_a_count_is_in_proportion_to_the_horizon_that_is_asked_about(fitted: Model, split: Split) -> None:
+    if isinstance(fitted, Preference) and type(fitted).__name__ != "Popularity":
+        pytest.skip("says which item comes next, whenever that is")
+    week = replace(split.test, horizon=split.test.horizon // 2)
+    share = dense(fitted, week).sum() / dense(fitted, split.test).sum()
+    assert 0.4 < share < 0.65  # events that excite others excite most of them soon
+
+
+def test_states_that_look_less_far_than_those_that_were_learned_from(name: str, split: Split) -> None:
+    short = split_of(split.log, states="interval", every="2D")
+    assert short.labelled.horizon == 7 * short.test.horizon
+    model = small(name).fit(short)
+    if isinstance(model, Preference) and name != "Popularity":
+        pytest.skip("says which item comes next, whenever that is")
+    expected, at_once = dense(model, short.test).sum(), dense(small(name).fit(split), split.test).sum()
+    assert expected == pytest.approx(at_once, rel=0.5)
 
 
 def test_a_split_with_such_a_horizon_is_refused() -> None:

@@ -23,7 +23,7 @@ from rim_core.jobs.jobs import FOLDERS_KEPT
 from rim_core.jobs.spec import TrainingSpec
 from rim_core.jobs.training import Places, train_models
 from rim_core.models import load_model
-from rim_core.progress import silent
+from rim_core.progress import Progress, silent
 from rim_core.storage import Workspace, to_json
 from rim_core.storage.eventlogs import read_parquet
 
@@ -121,6 +121,22 @@ def test_a_worker_killed_twice_ends_with_the_weights_of_one_that_was_left_alone(
     assert figures == {e.task: json.loads(to_json(e.metrics)) for e in alone.evaluations}  # NaN is kept as null
     with pytest.raises(JobError, match="is done"):
         jobs.resume(job.id)
+
+
+def test_what_a_part_of_a_model_has_reached_is_kept_as_well(workspace: Workspace, jobs: Jobs) -> None:
+    job = jobs.submit("toy", split=SPLIT, models=[{"model": "HorizonBlend", "dim": 8, "max_epochs": 3}])
+    folder, parts = JobFolder(workspace.jobs_folder / job.id), workspace.parts_folder
+    spec = TrainingSpec.from_dict(workspace.job_records()[0].spec)
+
+    def stop(progress: Progress) -> None:
+        if progress.stage.startswith("HorizonTransformer: epoch 2"):
+            raise Cancelled("stop")
+
+    with pytest.raises(Cancelled):
+        train_models(
+            read_parquet(folder.input), spec, Places(parts, folder.out, parts.parent / "none", folder.write_parts), stop
+        )
+    assert folder.keeps(parts)
 
 
 def test_a_training_outlives_its_owner_and_is_taken_in_at_the_next_start(tmp_path: Path) -> None:

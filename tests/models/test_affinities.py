@@ -16,6 +16,7 @@ from rim_core.models import (
     ALS,
     BPR,
     GRU,
+    RFMGBDT,
     RIM,
     BoostedCounts,
     Frequency,
@@ -105,7 +106,7 @@ def test_the_link_keeps_the_order_and_makes_counts(split: Split) -> None:
     rng = np.random.default_rng(1)
     states = split.labelled
     h, w = rng.normal(size=(len(states), 3)), rng.normal(size=(len(split.items), 3))
-    a, k, s = count_link(h, w, states, seed=0)
+    a, k, s = count_link(h, w, states, 0, states.horizon)
     assert a > 0
     assert k > 0
     total = (a * np.logaddexp(0, k * (h @ w.T) + s)).sum()
@@ -212,11 +213,11 @@ def _people_names(model: BoostedCounts, split: Split) -> tuple[str, ...]:
     return lesson.names[1]
 
 
-def test_horizon_counts_of_an_earlier_kind_say_that_they_must_be_trained_again(split: Split) -> None:
-    product = RIM(GRU(dim=8, max_epochs=1), HawkesPoisson(kernels=8))
-    model = HorizonCounts(product, rounds=40, smallest_leaf=20).fit(split)
-    with pytest.raises(ModelError, match="trained before"):
-        model._load_weights({**model._weights(), "level": np.ones(1)})
+def test_trees_of_an_earlier_version_say_that_they_must_be_grown_again(split: Split) -> None:
+    model = RFMGBDT(rounds=5).fit(split)
+    earlier = {key: array for key, array in model._weights().items() if key != "horizon"}
+    with pytest.raises(ModelError, match="earlier version"):
+        model._load_weights(earlier)
 
 
 def test_horizon_counts_begin_with_the_most_accurate_product() -> None:

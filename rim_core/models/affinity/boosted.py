@@ -108,6 +108,7 @@ class PairTrees(Model):
         self.max_events = max_events
         self.seed = seed
         self._origin: int | None = None
+        self._horizon = 1
         self._clock = ItemClock((), np.empty((0, 0), np.float32))
         self._again = CountTrees("", 0.0, ())
         self._new = CountTrees("", 0.0, ())
@@ -140,7 +141,7 @@ class PairTrees(Model):
     # -- training ---------------------------------------------------------------------------------------------
 
     def _fit(self, split: Split, callback: Callback, checkpoint: Path | None) -> None:
-        self._origin = origin_of(split)
+        self._origin, self._horizon = origin_of(split), max(split.labelled.horizon, 1)
         self._fit_direction(split, callback, checkpoint)
         windows = self._windows(split)
         total = sum(_events(states) for states, _ in windows)
@@ -265,8 +266,12 @@ class PairTrees(Model):
     # -- scoring ----------------------------------------------------------------------------------------------
 
     def _score(self, states: UserStates) -> FactorScores:
-        """Trees of all pairs that have met, at once; the rest stays lazy. O(E + pairs · rounds · depth + m · n · d)."""
-        open_states = replace(states, exclude_seen=False)
+        """Trees of all pairs that have met, at once; the rest stays lazy. O(E + pairs · rounds · depth + m · n · d).
+
+        Trees see every state as if it looked as far ahead as those that they learned from; counts are in proportion.
+        """
+        open_states = replace(states, exclude_seen=False, horizon=self._horizon)
+        level = self._ahead * (states.horizon / self._horizon)
         direction = self._direction(open_states)
         rows, columns, values, scale = [], [], [], np.zeros(len(states))
         for start in range(0, len(states), STATES_AT_ONCE):
@@ -274,10 +279,10 @@ class PairTrees(Model):
             some, which = open_states.take(part), direction.take(part)
             people, pairs = self._tables(some)
             met, unmet = _unmet(which, pairs)
-            new = self._ahead * self._new.predict(self._of_people(people, unmet)[1])
+            new = level * self._new.predict(self._of_people(people, unmet)[1])
             scale[part] = np.where(unmet > 0.0, new / np.where(unmet > 0.0, unmet, 1.0), 0.0)
             rest = scale[part][pairs.rows] * met
-            again = self._ahead * self._again.predict(self._of_pairs(some, self._clock, which, people, pairs)[1])
+            again = level * self._again.predict(self._of_pairs(some, self._clock, which, people, pairs)[1])
             counts = np.maximum(again, 1e-7 + 1e-5 * rest)
             rows.append(pairs.rows + start)
             columns.append(pairs.columns)
@@ -300,17 +305,18 @@ class PairTrees(Model):
             **self._new.to_arrays("new"),
             "clock": self._clock.values,
             "origin": np.array(origin, np.int64),
+            "horizon": np.array([self._horizon], np.int64),
             "ahead": np.array([self._ahead]),
         }
 
     def _load_weights(self, weights: dict[str, np.ndarray]) -> None:
+        if "horizon" not in weights:
+            raise ModelError("its trees were grown by an earlier version")
         self._again = CountTrees.from_arrays("again", weights, ())
         self._new = CountTrees.from_arrays("new", weights, ())
         self._clock = ItemClock(ITEM_FEATURES, weights["clock"])
         self._origin = int(weights["origin"][0]) if len(weights["origin"]) else None
-        self._ahead = float(weights["ahead"][0])
-        if self._direction_counts and "level" in weights:
-            raise ModelError("it was trained before trees said how many new items a state takes up")
+        self._horizon, self._ahead = int(weights["horizon"][0]), float(weights["ahead"][0])
 
 
 class RFMGBDT(PairTrees):

@@ -2,7 +2,7 @@
 
 A factorisation gives every pair a number z = h · w of any scale. Its score is a · softplus(k z + s) with a, k > 0 and s
 found by Poisson regression on ``split.labelled``: the ranking of pairs is that of z (the paper ranks by softplus(z)),
-and a score is a count.
+and a score is a count, in proportion to the horizon of the states.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ class Factorisation(Model):
         self._user_ids = split.train.user_ids.to_numpy(object)
         callback(Progress(f"{self.name}: link", 0.95, 1.0))
         z = self._state_factors(split.labelled), self._item[self._columns(split.labelled)]
-        self._link = count_link(z[0], z[1], split.labelled, self.seed)
+        self._link = count_link(z[0], z[1], split.labelled, self.seed, split.test.horizon)
         if self.history == "visible":
             self._user, self._user_ids = np.empty((0, self._item.shape[1]), np.float32), np.empty(0, object)
         a, k, s = self._link
@@ -137,7 +137,9 @@ class Factorisation(Model):
         return decayed_counts(states.with_items(own))
 
     def _score(self, states: UserStates) -> FactorScores:
-        return softplus_scores(self._state_factors(states), self._item, self._link, self._columns(states), states)
+        return softplus_scores(
+            self._state_factors(states), self._item, self._link, self._columns(states), states, self._horizons(states)
+        )
 
     def _weights(self) -> dict[str, np.ndarray]:
         encoded = [str(i).encode("utf-8", "surrogatepass") for i in self._user_ids]
@@ -162,9 +164,9 @@ NEVER = -60.0
 
 
 def softplus_scores(
-    h: np.ndarray, w: np.ndarray, link: np.ndarray, columns: np.ndarray, states: UserStates
+    h: np.ndarray, w: np.ndarray, link: np.ndarray, columns: np.ndarray, states: UserStates, horizons: float
 ) -> FactorScores:
-    """a · softplus(k h·w + s) as lazy scores; items that were never trained (column −1) get next to nothing.
+    """a · softplus(k h·w + s) · horizons as lazy scores; items never trained (column −1) get next to nothing.
 
     Parameters
     ----------
@@ -173,6 +175,8 @@ def softplus_scores(
         (a, k, s).
     columns : ndarray (n,)
         Row of w of every item of ``states``.
+    horizons : float
+        Length of the states' horizon, in those that a counts.
     """
     a, k, s = link
     known = columns >= 0
@@ -180,19 +184,21 @@ def softplus_scores(
         np.concatenate([k * h, np.ones((len(h), 1))], axis=1),
         np.concatenate([w[columns] * known[:, None], np.where(known, s, NEVER)[:, None]], axis=1),
         link="softplus",
-        row_scale=np.full(len(h), a),
+        row_scale=np.full(len(h), a * horizons),
         forbidden=states.seen,
         states=states,
     )
 
 
-def count_link(h: np.ndarray, w: np.ndarray, states: UserStates, seed: int) -> np.ndarray:
+def count_link(h: np.ndarray, w: np.ndarray, states: UserStates, seed: int, horizon: int) -> np.ndarray:
     """(a, k, s) of the largest Poisson likelihood of what the states went on to do under a · softplus(k h·w + s).
 
     Parameters
     ----------
     h : ndarray (m, d), w : ndarray (n, d)
         n items in the order of ``states``.
+    horizon : int
+        Microseconds that a is to count for; the states may have looked further.
 
     Notes
     -----
@@ -230,7 +236,7 @@ def count_link(h: np.ndarray, w: np.ndarray, states: UserStates, seed: int) -> n
 
     best = minimize(loss, np.array([0.0, -2.0]), method="Nelder-Mead", options={"maxiter": 200, "xatol": 1e-3})
     k, s = float(np.exp(np.clip(best.x[0], -6.0, 4.0))), float(np.clip(best.x[1], -40.0, 40.0))
-    level = happened.sum() / (weight * rate(anywhere, k, s).sum())
+    level = happened.sum() / (weight * rate(anywhere, k, s).sum()) * (horizon / max(states.horizon, 1))
     return np.array([level, k / spread, s - k * centre / spread])
 
 

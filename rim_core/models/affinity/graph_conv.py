@@ -134,7 +134,7 @@ class GraphConv(Model):
         self._network = _Network(len(split.items), self.factors, generator)
         if windows:
             self._train([self._period(w) for w in windows], callback)
-        self._link = count_link(*self._factors(split.labelled), split.labelled, self.seed)
+        self._link = count_link(*self._factors(split.labelled), split.labelled, self.seed, split.test.horizon)
         events = sum(int(w.targets.sum()) for w in windows)
         self.fit_info["training"] = f"{self.epochs} epochs on {events:,} target events of {len(windows)} window(s)"
 
@@ -230,7 +230,7 @@ class GraphConv(Model):
 
     def _score(self, states: UserStates) -> FactorScores:
         h, w = self._factors(states)
-        return softplus_scores(h, w, self._link, self._columns(states), states)
+        return softplus_scores(h, w, self._link, self._columns(states), states, self._horizons(states))
 
     def _weights(self) -> dict[str, np.ndarray]:
         assert self._network is not None

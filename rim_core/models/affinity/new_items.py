@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 ALIKE, BURN_IN, RECENT, BEFORE, LEAST = 50, 2, 4, 4, 0.05
 """Items that a new one is compared with; horizons of data before a first event counts as a launch; how many horizons of
 launches are learned from, and how many before each say what the items alike sell; the least of that, in events."""
+FEW_LAUNCHES = 20.0
+"""Events of launches that weigh as much as that a new item sells what the items alike sell."""
 
 
 @dataclass(frozen=True)
@@ -74,13 +76,13 @@ class NewItems(Model):
     An item with fewer than 10 × ``few`` training events is mixed. A new item costs as much as the 50 it resembles.
     """
 
-    unit: ClassVar[str] = "expected interactions in the horizon"
-
     def __init__(self, base: Model | None = None, few: float = 5.0, shrinkage: float = 20.0) -> None:
         super().__init__()
         if few <= 0 or shrinkage <= 0:
             raise ModelError("few and shrinkage of NewItems must be positive numbers of events.")
         self.base = Frequency() if base is None else base
+        # A score is a mixture of the base's: what it is, and of whom, is the base's to say.
+        self.unit, self.folds_in = self.base.unit, self.base.folds_in  # type: ignore[misc]
         self.few = few
         self.shrinkage = shrinkage
         self._words = sparse.csr_matrix((0, WIDTH))
@@ -130,7 +132,8 @@ class NewItems(Model):
     def _past_launches(self, split: Split, item: np.ndarray, when: np.ndarray) -> Launches:
         """Items by the horizon of their first event, each against the items that were known well before that horizon.
 
-        Those with ``few`` events by then, as when new items are scored: items hardly known sell a fraction of them.
+        Those with ``few`` events by then, as when new items are scored: items hardly known sell a fraction of them. A
+        launch of which nothing alike has been sold says nothing of what becomes of that, and is left out.
         """
         n, horizon = self._words.shape[0], max(split.test.horizon, 1)
         origin = origin_of(split)
@@ -150,9 +153,10 @@ class NewItems(Model):
                 continue
             since = max(0, p - BEFORE)
             rate = np.asarray(counts[since:p].sum(axis=0)).ravel()[known] / (p - since)
-            launched.append(fresh)
-            happened.append(np.asarray(counts[p].todense()).ravel()[fresh])
-            expected.append(nearest(shape[fresh], shape[known], ALIKE) @ rate)
+            sold = nearest(shape[fresh], shape[known], ALIKE) @ rate
+            launched.append(fresh[sold > 0])
+            happened.append(np.asarray(counts[p].todense()).ravel()[fresh[sold > 0]])
+            expected.append(sold[sold > 0])
         fresh = np.concatenate([*launched, np.empty(0, np.int64)]).astype(np.int64)
         return Launches(
             self._words[fresh], np.concatenate([*happened, np.empty(0)]), np.concatenate([*expected, np.empty(0)])
@@ -302,14 +306,15 @@ def _expected(curve: np.ndarray, sold: np.ndarray) -> np.ndarray:
 
 
 def _growth(happened: np.ndarray, sold: np.ndarray) -> np.ndarray:
-    """(a, γ) of the largest Poisson likelihood, γ drawn to 1 where launches are few; (0, 1) without any."""
+    """(a, γ) of the largest Poisson likelihood, drawn to (0, 1) where launches are few."""
     if len(happened) == 0 or happened.sum() == 0:
         return np.array([0.0, 1.0])
     x = np.log(np.maximum(sold, LEAST))
 
     def loss(p: np.ndarray) -> float:
         z = p[0] + p[1] * x
-        return float((np.exp(np.clip(z, -30, 30)) - happened * z).sum() + 2.0 * (p[1] - 1.0) ** 2)
+        prior = FEW_LAUNCHES * (np.exp(np.clip(p[0], -30, 30)) - p[0]) + 2.0 * (p[1] - 1.0) ** 2
+        return float((np.exp(np.clip(z, -30, 30)) - happened * z).sum() + prior)
 
     best = minimize(loss, np.array([np.log(happened.mean()) - x.mean(), 1.0]), method="Nelder-Mead")
     return np.array([best.x[0], float(np.clip(best.x[1], 0.0, 1.5))])

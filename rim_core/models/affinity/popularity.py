@@ -43,10 +43,12 @@ class Popularity(Preference):
         if by not in ("item", "user", "both"):
             raise ModelError(f"Popularity by {by!r} is unknown: choose item, user or both.")
         self.by: By = by
+        if by == "item":
+            self.unit = Preference.unit  # type: ignore[misc]
         self._share = np.empty(0)
         self._activity = Activity()
 
-    unit: ClassVar[str] = "expected interactions in the horizon (by item alone: probability of the next event)"
+    unit: ClassVar[str] = "expected interactions in the horizon"
 
     @property
     def name(self) -> str:

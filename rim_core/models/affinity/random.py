@@ -42,7 +42,7 @@ class Random(Model):
         self.fit_info["training"] = "nothing but the mean count of a pair"
 
     def _score(self, states: UserStates) -> HashedScores:
-        return HashedScores(states, self.seed, self._top)
+        return HashedScores(states, self.seed, self._top * self._horizons(states))
 
     def _weights(self) -> dict[str, np.ndarray]:
         return {"top": np.array([self._top])}

@@ -138,10 +138,13 @@ class BoostedHawkes(Intensity):
         return expected
 
     def _intensity(self, states: UserStates) -> np.ndarray:
-        """O(E · (kernels + windows)) and the trees."""
-        expected = self._factor * self._expected_by_kernels(states)
+        """O(E · (kernels + windows)) and the trees, which see every state as if it looked as far as they learned."""
+        horizon = max(self._base.horizon, 1)
+        learned = replace(states, horizon=horizon)
+        expected = self._factor * (states.horizon / horizon) * self._expected_by_kernels(learned)
         if self._booster is not None and len(states):
-            expected = expected * np.exp(self._booster.predict(history_features(states), raw_score=True, num_threads=1))
+            features = history_features(learned)
+            expected = expected * np.exp(self._booster.predict(features, raw_score=True, num_threads=1))
         return np.asarray(expected, float)
 
     def _weights(self) -> dict[str, np.ndarray]:

@@ -72,6 +72,11 @@ class HawkesPoisson(Intensity):
         self._channels = 1
         self._horizon = 0
 
+    @property
+    def horizon(self) -> int:
+        """Microseconds that the labelled states looked ahead."""
+        return self._horizon
+
     def _fit(self, split: Split, callback: Callback, checkpoint: Path | None) -> None:
         self._channels = channels_of(split)
         self._horizon = split.labelled.horizon

@@ -97,7 +97,7 @@ class NeuralPointProcess(Intensity):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             self._network = _Network(self.dim)
-            pace = np.exp(_Histories(states, 1).about[:, PACE].astype(float)).sum()
+            pace = np.exp(_Histories(states, 1, self._horizon).about[:, PACE].astype(float)).sum()
             self._network.start_at(float(states.target_counts.sum()) / pace if len(states) else 0.0)
             epochs, best = self._learn(states, callback)
         expected, happened = float(self._intensity(labelled).sum()), float(labelled.target_counts.sum())
@@ -118,7 +118,7 @@ class NeuralPointProcess(Intensity):
         assert self._network is not None
         device = default_device()
         network = self._network.to(device)
-        histories = _Histories(states, self.max_history)
+        histories = _Histories(states, self.max_history, self._horizon)
         counts = torch.from_numpy(states.target_counts).float().to(device)
         users = np.random.default_rng([self.seed, 8]).permutation(np.unique(states.user))
         held_out = np.isin(states.user, users[: int(HELD_OUT * len(users))])
@@ -168,7 +168,8 @@ class NeuralPointProcess(Intensity):
         assert self._network is not None
         device = default_device()
         self._network.to(device)
-        log = self._predict(_Histories(states, self.max_history), np.arange(len(states)), device).cpu().numpy()
+        histories = _Histories(states, self.max_history, self._horizon)
+        log = self._predict(histories, np.arange(len(states)), device).cpu().numpy()
         expected: np.ndarray = np.exp(log.astype(float)) * (self._factor * states.horizon / max(self._horizon, 1))
         return expected
 
@@ -226,9 +227,16 @@ class _Network(nn.Module):
 
 
 class _Histories:
-    """Waiting times of the last events of every state, a start before them."""
+    """Waiting times of the last events of every state, a start before them.
 
-    def __init__(self, states: UserStates, max_history: int) -> None:
+    Parameters
+    ----------
+    horizon : int
+        What times are measured in: that of the training, whatever the states are asked for.
+    """
+
+    def __init__(self, states: UserStates, max_history: int, horizon: int) -> None:
+        horizon = max(horizon, 1)
         times = states.log.arrays.time
         row, event = expand_ranges(np.maximum(states.start, states.stop - max_history), states.stop)
         count = np.bincount(row, minlength=len(states))
@@ -240,16 +248,16 @@ class _Histories:
         waited[place[whole]] = times[event[whole]] - times[event[whole] - 1]
         self.gap = np.zeros(self.offsets[-1], np.int64)
         self.gap[place[whole]] = gap_class(waited[place[whole]])
-        self.log_gap = np.log1p(waited / max(states.horizon, 1) * 1000).astype(np.float32)
+        self.log_gap = np.log1p(waited / horizon * 1000).astype(np.float32)
         self.kind = np.zeros(self.offsets[-1], np.int64)
         self.kind[place] = states.is_target_event[event]
         known = states.stop > states.start
         age = np.where(known, states.time - times[np.maximum(states.stop - 1, 0)], 0)
         about = np.zeros((len(states), ABOUT), np.float32)
         first = np.where(known, states.time - times[np.minimum(states.start, len(times) - 1)], 0)
-        about[:, PACE] = np.log((states.stop - states.start + 1) / (first / max(states.horizon, 1) + 1))
+        about[:, PACE] = np.log((states.stop - states.start + 1) / (first / horizon + 1))
         about[:, 0] = np.where(known, gap_class(age), 0)
-        about[:, 1] = np.log1p(age / max(states.horizon, 1) * 1000) / 10
+        about[:, 1] = np.log1p(age / horizon * 1000) / 10
         about[:, 2] = np.log(np.maximum(age, 1) / SECOND) / 10 * known
         self.about = about
 

@@ -137,8 +137,8 @@ class SequencePreference(Preference):
             f"weights of epoch {run.best_epoch + 1}",
             "epochs": run.epoch,
             "held_out_users": len(held_out),
-            "held_out_nll": run.best_loss if math.isfinite(run.best_loss) else None,
-            "history": run.history,
+            "held_out_nll": _known(run.best_loss),
+            "history": [[taught, _known(held_out)] for taught, held_out in run.history],
         }
 
     def held_out_users(self, split: Split) -> np.ndarray:
@@ -206,3 +206,8 @@ class SequencePreference(Preference):
         except RuntimeError as error:
             raise ModelError(f"The weights do not fit the network of {self.name}") from error
         self._network = network.eval()
+
+
+def _known(loss: float) -> float | None:
+    """A loss as JSON can hold it: None where nobody was held out."""
+    return loss if math.isfinite(loss) else None
