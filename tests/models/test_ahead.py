@@ -6,9 +6,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rim_core import BoostedCounts, BoostedHawkes, EventLog, Hawkes, Split, split_by_time, split_by_user
-from rim_core.models.ahead import drift, last_window
-from rim_core.models.base import Intensity
+from rim_core import (
+    ALS,
+    BPR,
+    BoostedCounts,
+    BoostedHawkes,
+    EventLog,
+    GraphConv,
+    Hawkes,
+    Split,
+    split_by_time,
+    split_by_user,
+)
+from rim_core.models.ahead import drift, last_window, trend
+from rim_core.models.base import Intensity, Model
 
 DAYS, WINDOW, LEFT = 182, 14, 0.9
 
@@ -53,8 +64,8 @@ def test_the_last_window_is_the_latest(split: Split) -> None:
 
 def test_few_events_tell_no_drift() -> None:
     assert drift(0, 0) == 1.0
-    assert drift(12, 6) < 1.1
-    assert drift(11_000, 10_000) == pytest.approx(1.1, rel=0.01)
+    assert drift(120, 60) < 1.1
+    assert drift(110_000, 100_000) == pytest.approx(1.1, rel=0.01)
     assert (drift(12_000, 6_000), drift(6_000, 12_000)) == (1.25, 0.8)
 
 
@@ -73,6 +84,26 @@ def test_counts_of_users_who_have_met_nearly_everything_keep_to_the_total(split:
     model = BoostedCounts().fit(split)
     assert model.fit_info["ahead"] < 1.0
     assert model.score(split.test).to_dense().sum() == pytest.approx(split.test.target_counts.sum(), rel=0.08)
+
+
+@pytest.mark.parametrize("kind", [ALS, BPR, GraphConv])
+def test_factors_of_growing_histories_do_not_promise_ever_more(kind: type[Model], split: Split) -> None:
+    happened = split.test.target_counts.sum()
+    model = kind().fit(split)
+    expected, ahead = model.score(split.test).to_dense().sum(), model.fit_info["ahead"]
+    assert ahead < 0.97
+    assert abs(np.log(expected / happened)) < abs(np.log(expected / ahead / happened))
+    assert expected == pytest.approx(happened, rel=0.15)
+
+
+def test_a_trend_goes_on_to_the_next_window() -> None:
+    happened = 1e6 * 0.95 ** np.arange(4)
+    assert trend(happened, np.full(4, 1e6)) == pytest.approx(0.95**4, rel=1e-3)
+    assert trend(1e6 * 0.5 ** np.arange(4), np.full(4, 1e6)) == pytest.approx(0.8)
+    assert trend(happened, happened) == pytest.approx(1.0)
+    assert trend(happened[:1], happened[:1] / 2) == 1.0
+    assert trend(np.zeros(3), np.zeros(3)) == pytest.approx(1.0)
+    assert trend(np.array([1.0, 2.0, 4.0]), np.array([4.0, 2.0, 1.0])) == pytest.approx(1.0, abs=0.1)
 
 
 def test_a_split_by_user_has_no_window_ahead() -> None:

@@ -2,7 +2,8 @@
 
 A factorisation gives every pair a number z = h · w of any scale. Its score is a · softplus(k z + s) with a, k > 0 and s
 found by Poisson regression on ``split.labelled``: the ranking of pairs is that of z (the paper ranks by softplus(z)),
-and a score is a count, in proportion to the horizon of the states.
+and a score is a count, in proportion to the horizon of the states. In a split by time a follows the drift to the window
+after.
 """
 
 from __future__ import annotations
@@ -13,14 +14,17 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
+import torch
 from scipy.optimize import minimize
 
 from rim_core.errors import ModelError
 from rim_core.models.affinity.histories import decayed_counts, entries, training_counts
+from rim_core.models.ahead import trend
 from rim_core.models.base import Model, Progress
 from rim_core.scores import FactorScores
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from scipy import sparse
@@ -32,6 +36,8 @@ if TYPE_CHECKING:
 History = Literal["visible", "training"]
 SAMPLED_PAIRS = 200_000
 """Pairs without a target that stand for all of them when the link is found."""
+SAMPLED_STATES = 5_000
+"""Of a labelled window that tell a drift at most."""
 
 
 @dataclass(frozen=True)
@@ -107,8 +113,11 @@ class Factorisation(Model):
             raise ModelError(f"{self.name} has diverged: lower its learning rate or raise its regularisation.")
         self._user_ids = split.train.user_ids.to_numpy(object)
         callback(Progress(f"{self.name}: link", 0.95, 1.0))
-        z = self._state_factors(split.labelled), self._item[self._columns(split.labelled)]
-        self._link = count_link(z[0], z[1], split.labelled, self.seed, split.test.horizon)
+
+        def factors_of(states: UserStates) -> tuple[np.ndarray, np.ndarray]:
+            return self._state_factors(states), self._item[self._columns(states)]
+
+        self._link, self.fit_info["ahead"] = link_ahead(factors_of, split, self.seed)
         if self.history == "visible":
             self._user, self._user_ids = np.empty((0, self._item.shape[1]), np.float32), np.empty(0, object)
         a, k, s = self._link
@@ -188,6 +197,36 @@ def softplus_scores(
         forbidden=states.seen,
         states=states,
     )
+
+
+def link_ahead(
+    factors_of: Callable[[UserStates], tuple[np.ndarray, np.ndarray]], split: Split, seed: int
+) -> tuple[np.ndarray, float]:
+    """The link found on all labelled states, and by how much its a follows the drift to the window after them.
+
+    Histories grow from window to window, and what is summed over them with them: the labelled windows, some states of
+    each, tell by how much (:func:`~rim_core.models.ahead.trend`).
+
+    Parameters
+    ----------
+    factors_of : callable
+        (h (m, d), w (n, d)) of states.
+    """
+    link = count_link(*factors_of(split.labelled), split.labelled, seed, split.test.horizon)
+    if split.config.get("by") == "user" or link[0] <= 0:
+        return link, 1.0
+    rng = np.random.default_rng([seed, 29])
+    totals = []
+    for time in np.unique(split.labelled.time):
+        states = split.labelled.take(np.flatnonzero(split.labelled.time == time))
+        if len(states) > SAMPLED_STATES:
+            states = states.take(np.sort(rng.choice(len(states), SAMPLED_STATES, replace=False)))
+        scores = softplus_scores(*factors_of(states), link, np.arange(states.shape[1]), states, 1.0)
+        expected = sum(float(rows.clamp(min=0.0).sum(dtype=torch.float64)) for _, _, rows in scores.blocks())
+        happened = states.targets if states.seen is None else states.targets - states.targets.multiply(states.seen > 0)
+        totals.append((float(happened.sum()), expected))
+    ahead = trend(*np.array(totals).T)
+    return link * [ahead, 1.0, 1.0], ahead
 
 
 def count_link(h: np.ndarray, w: np.ndarray, states: UserStates, seed: int, horizon: int) -> np.ndarray:

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 from rim_core.errors import ModelError
-from rim_core.models.affinity.factors import count_link, softplus_scores
+from rim_core.models.affinity.factors import link_ahead, softplus_scores
 from rim_core.models.affinity.histories import decayed_counts, entries
 from rim_core.models.base import Model, Progress
 
@@ -134,7 +134,7 @@ class GraphConv(Model):
         self._network = _Network(len(split.items), self.factors, generator)
         if windows:
             self._train([self._period(w) for w in windows], callback)
-        self._link = count_link(*self._factors(split.labelled), split.labelled, self.seed, split.test.horizon)
+        self._link, self.fit_info["ahead"] = link_ahead(self._factors, split, self.seed)
         events = sum(int(w.targets.sum()) for w in windows)
         self.fit_info["training"] = f"{self.epochs} epochs on {events:,} target events of {len(windows)} window(s)"
 
