@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 from app.ui import messages
 
-Kind = Literal["text", "count", "share", "decimal", "time", "yes"]
+Kind = Literal["text", "count", "tenths", "share", "decimal", "time", "yes"]
 PAGE = 200
 ROW, TALL = 34, 68
 """Pixels of a row; only in rows beyond 64 does text wrap."""
@@ -26,9 +26,9 @@ class Column:
     Attributes
     ----------
     label : str
-    kind : {"text", "count", "share", "decimal", "time", "yes"}
-        ``share`` shows 0.0123 as 1.23 %, all of a column with as many places; ``decimal`` shows four places; ``yes``
-        a tick or none.
+    kind : {"text", "count", "tenths", "share", "decimal", "time", "yes"}
+        ``tenths`` shows one place; ``share`` shows 0.0123 as 1.23 %, all of a column with as many places; ``decimal``
+        shows four places; ``yes`` a tick or none.
     help : str
         What the figure means, on hover.
     width : int or None
@@ -51,7 +51,8 @@ class Column:
         if self.kind == "text":
             return st.column_config.TextColumn(label, help=explanation, width=self.width)
         places = 1 if self.kind == "share" and values.abs().median() >= 10 else 2
-        formats = {"count": "localized", "share": f"%.{places}f\N{NARROW NO-BREAK SPACE}%%", "decimal": "%.4f"}
+        share = f"%.{places}f\N{NARROW NO-BREAK SPACE}%%"
+        formats = {"count": "localized", "tenths": "%.1f", "share": share, "decimal": "%.4f"}
         return st.column_config.NumberColumn(label, help=explanation, format=formats[self.kind])
 
 

@@ -156,7 +156,7 @@ def _job(job: services.Job) -> None:
 def _learning(job: services.Job) -> None:
     """How the loss fell, as long as the training goes on and afterwards."""
     history = pd.DataFrame(job.history)
-    if len(history) > 1:
+    if len(history) and history["model"].value_counts().max() > 1:  # one epoch is no line
         charts.show(model_charts.loss(history), f"loss-{job.id}", "Training and held-out loss by epoch")
 
 
@@ -229,19 +229,13 @@ def _compare(info: services.DatasetInfo) -> None:
         _best(rows, measure)
     columns = {
         "model": Column("Model"),
-        "item_precision": Column(
-            "Items for a user: interactions each", "decimal", "Per recommended item: the paper's precision"
-        ),
-        "item_recall": Column("recall", "decimal"),
-        "item_perplexity": Column("items reached", "count", "Effective number of items (perplexity)"),
-        "user_precision": Column(
-            "Users for an item: interactions per recommendation",
-            "decimal",
-            "Per chosen visitor: the paper's precision",
-        ),
-        "user_recall": Column("recall", "decimal"),
-        "user_perplexity": Column("users reached", "count", "Effective number of visitors (perplexity)"),
-        "seconds": Column("Training (s)", "count"),
+        "item_precision": Column("Item precision", "decimal", "Items for a user: interactions per recommended item"),
+        "item_recall": Column("Item recall", "decimal", "Items for a user: share of the interactions found"),
+        "item_perplexity": Column("Items reached", "count", "Effective number of items (perplexity)"),
+        "user_precision": Column("User precision", "decimal", "Users for an item: interactions per chosen visitor"),
+        "user_recall": Column("User recall", "decimal", "Users for an item: share of the interactions found"),
+        "user_perplexity": Column("Users reached", "count", "Effective number of visitors (perplexity)"),
+        "seconds": Column("Training (s)", "tenths"),
         "created_at": Column("Trained", "time"),
     }
     tables.show(rows, columns, "comparison-table")
