@@ -55,8 +55,9 @@ def main(arguments: list[str] | None = None) -> int:
 def scoring(log: rim.EventLog, repeat: int) -> list[dict[str, Any]]:
     split = rim.split_preset(log, "ml-1m")
     rows = []
-    for preference in (rim.GRU(max_epochs=1), rim.Transformer(max_epochs=1)):
-        model = rim.RIM(preference, rim.HawkesPoisson()).fit(split)
+    products = [rim.RIM(part, rim.HawkesPoisson()) for part in (rim.GRU(max_epochs=1), rim.Transformer(max_epochs=1))]
+    for untrained in (*products, rim.Frequency(), rim.ALS(), rim.BoostedCounts(), rim.HorizonCounts(max_epochs=1)):
+        model = untrained.fit(split)
 
         def score(model: rim.Model = model) -> None:
             for _, _, block in model.score(split.test).blocks():
