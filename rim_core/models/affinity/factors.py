@@ -221,7 +221,8 @@ def link_ahead(
         states = split.labelled.take(np.flatnonzero(split.labelled.time == time))
         if len(states) > SAMPLED_STATES:
             states = states.take(np.sort(rng.choice(len(states), SAMPLED_STATES, replace=False)))
-        scores = softplus_scores(*factors_of(states), link, np.arange(states.shape[1]), states, 1.0)
+        horizons = states.horizon / max(split.test.horizon, 1)
+        scores = softplus_scores(*factors_of(states), link, np.arange(states.shape[1]), states, horizons)
         expected = sum(float(rows.clamp(min=0.0).sum(dtype=torch.float64)) for _, _, rows in scores.blocks())
         happened = states.targets if states.seen is None else states.targets - states.targets.multiply(states.seen > 0)
         totals.append((float(happened.sum()), expected))
