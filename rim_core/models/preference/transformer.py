@@ -224,13 +224,13 @@ class _Block(nn.Module):
         """
         batch, dim = x.shape
         normed = self.before(seen)  # (B, M, d)
-        q = self.query(self.before(x)).view(batch, self.heads, 1, -1)
+        q = self.query(self.before(x)).view(batch, self.heads, -1).transpose(0, 1)  # (heads, B, d / heads)
         keys, values = (layer.weight.view(self.heads, -1, dim) for layer in (self.key, self.value))
-        asked = (q @ keys)[:, :, 0]  # (B, heads, d)
+        asked = (q @ keys).transpose(0, 1)  # (B, heads, d): by head, so that no weight is copied for every row
         likeness = asked @ normed.transpose(1, 2) * (dim // self.heads) ** -0.5
         weight = (likeness + self._penalty(distance[:, None, None])[:, :, 0]).softmax(dim=-1)  # (B, heads, M)
-        mixed = (weight @ normed)[:, :, None] @ values.transpose(1, 2)  # (B, heads, 1, d / heads)
-        return self._add(x, mixed.reshape(batch, dim))
+        mixed = (weight @ normed).transpose(0, 1) @ values.transpose(1, 2)  # (heads, B, d / heads)
+        return self._add(x, mixed.transpose(0, 1).reshape(batch, dim))
 
     def _add(self, x: torch.Tensor, mixed: torch.Tensor) -> torch.Tensor:
         x = x + self.drop(self.mix(mixed))
