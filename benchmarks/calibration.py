@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from rows import SHARED, expected_by_state, made
+from rows import SHARED, made
 
 import rim_core as rim
 from rim_core.models import Intensity, Model
@@ -122,7 +122,7 @@ def split_of(data: str, seed: int, *, other_groups: bool) -> rim.Split | None:
 
 def expected_of(model: Model, states: rim.UserStates) -> np.ndarray:
     """Expected target events of every state; (m,)."""
-    return model.intensity(states) if isinstance(model, Intensity) else expected_by_state(model.score(states))
+    return model.intensity(states) if isinstance(model, Intensity) else model.score(states).row_sums()
 
 
 def interval(expected: np.ndarray, happened: np.ndarray, learned: np.ndarray, seed: int) -> tuple[float, float]:

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from rows import SHARED, expected_by_state, shown
+from rows import SHARED, shown
 
 import rim_core as rim
 from rim_core.models import Model
@@ -47,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
         for history in ("training", "visible"):
             model = Model.from_config({"model": name, "history": history, "seed": options.seed}).fit(split)
             before, after = model.score(split.calibration), model.score(split.test)
-            level = expected_by_state(after).sum() / expected_by_state(before).sum()
+            level = after.row_sums().sum() / before.row_sums().sum()
             delivered, precision = by_price(before, after, split.test)
             row = {"model": name, "history": history, "scores B / A": level}
             found.append({**row, "capacity": "all", "delivered": delivered, "precision": precision})

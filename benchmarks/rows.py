@@ -53,7 +53,7 @@ def row(model: Model, states: rim.UserStates) -> dict[str, float]:
     """Both directions, and whether scores are counts: expected against what happened, in all and by decile."""
     scores = model.score(states)
     figures: dict[str, float] = rim.compare([model], states).iloc[0].to_dict()
-    expected = expected_by_state(scores)
+    expected = scores.row_sums()
     allowed = states.targets if states.seen is None else states.targets - states.targets.multiply(states.seen > 0)
     happened = np.asarray(allowed.sum(axis=1), float).ravel()
     table = deciles(expected, happened)
@@ -62,12 +62,6 @@ def row(model: Model, states: rim.UserStates) -> dict[str, float]:
     figures["total"] = expected.sum() / max(happened.sum(), 1.0)
     figures["deciles_kept"] = float(kept.mean()) if len(kept) else float("nan")
     return figures
-
-
-def expected_by_state(scores: rim.Scores) -> np.ndarray:
-    """Σ_y λ(x, y) over the allowed items, block by block; (m,)."""
-    parts = [rows.clamp(min=0.0).sum(dim=1).double().numpy() for _, _, rows in scores.blocks()]
-    return np.concatenate(parts)
 
 
 def deciles(expected: np.ndarray, happened: np.ndarray, seed: int = 0) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 
 import torch
-from rows import AFFINITIES, expected_by_state, parser_of, run, shown, table_of, written
+from rows import AFFINITIES, parser_of, run, shown, table_of, written
 
 import rim_core as rim
 from rim_core.datasets import SimulatedShop
@@ -37,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
             {"model": "truth", "seed": seed, "item_precision": by_item.precision, "user_precision": by_user.precision,
              "item_recall": by_item.item_recall, "user_recall": by_user.user_recall,
              "item_perplexity": by_item.item_perplexity, "user_perplexity": by_user.user_perplexity,
-             "total": expected_by_state(truth).sum() / states.target_counts.sum()}
+             "total": truth.row_sums().sum() / states.target_counts.sum()}
         )  # fmt: skip
         runs += [run(name, seed, split, states, refit=True) for name in options.models]
     table = table_of(runs)

@@ -88,6 +88,11 @@ class Scores(ABC):
         """The whole matrix: for tests and small instances only."""
         return self.block(0, self.shape[0])
 
+    def row_sums(self) -> np.ndarray:
+        """Σ_y λ(x, y) over the allowed items, λ(x) of every row; float64 (m,), block by block."""
+        sums = [rows.clamp(min=0.0).sum(dim=1, dtype=torch.float64).cpu().numpy() for _, _, rows in self.blocks()]
+        return np.concatenate([np.zeros(0), *sums])
+
     def validated_blocks(self) -> Iterator[tuple[int, int, torch.Tensor]]:
         """:meth:`blocks`, each checked.
 

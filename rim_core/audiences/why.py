@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import torch
 
 from rim_core.errors import NotFoundError, ScoreError
 
@@ -113,7 +112,7 @@ def explain(
     best = np.sort(value[np.isfinite(value)])[::-1]
     intensity = float(allowed.sum())
     sample = _sample(scores, seed)
-    sums = _row_sums(sample)
+    sums = sample.row_sums()
     usual = np.maximum(_column(sample, column), 0.0) / np.maximum(sums, np.finfo(np.float32).tiny)
     return Reasons(
         user_id=str(states.user_ids[row]),
@@ -136,13 +135,6 @@ def explain(
 def _sample(scores: Scores, seed: int) -> Scores:
     rows = np.random.default_rng(seed).permutation(len(scores))[:SAMPLE]
     return scores.take(np.sort(rows))
-
-
-def _row_sums(scores: Scores) -> np.ndarray:
-    """λ(x) of every row, float64."""
-    sums = [torch.where(torch.isfinite(z), z, 0.0).sum(dim=1, dtype=torch.float64) for _, _, z in scores.blocks()]
-    out: np.ndarray = torch.cat(sums).cpu().numpy()
-    return out
 
 
 def _column(scores: Scores, column: int) -> np.ndarray:

@@ -3,6 +3,7 @@
 Users leave and arrive, and histories grow, so that what sums to the labelled windows is often too much for the next:
 flexible models learn of the dates they saw, not of the drift. A model that is trained without the last labelled window
 tells by how much, and the one that is trained on all of them stands as far from the window it will be asked about.
+Where the error grows by itself, as histories do, its trend over the windows tells the same.
 """
 
 from __future__ import annotations

@@ -246,7 +246,7 @@ class PairTrees(Model):
     def _of_people(self, people: UserTable, unmet: np.ndarray | None) -> tuple[tuple[str, ...], np.ndarray]:
         """Features of states, and what the direction foresees of new items where it counts; float32 (m, F′)."""
         names, values = _chosen(people.values, people.names, self._user_features)
-        if not self._direction_counts or unmet is None:
+        if unmet is None:
             return names, values
         return (*names, "foreseen"), np.concatenate([values, unmet.astype(np.float32)[:, None]], axis=1)
 
@@ -279,7 +279,8 @@ class PairTrees(Model):
             some, which = open_states.take(part), direction.take(part)
             people, pairs = self._tables(some)
             met, unmet = _unmet(which, pairs)
-            new = level * self._new.predict(self._of_people(people, unmet)[1])
+            told = unmet if self._direction_counts else None
+            new = level * self._new.predict(self._of_people(people, told)[1])
             scale[part] = np.where(unmet > 0.0, new / np.where(unmet > 0.0, unmet, 1.0), 0.0)
             rest = scale[part][pairs.rows] * met
             again = level * self._again.predict(self._of_pairs(some, self._clock, which, people, pairs)[1])
@@ -492,12 +493,6 @@ def _events(states: UserStates) -> int:
 def _unmet(direction: FactorScores, table: PairTable) -> tuple[np.ndarray, np.ndarray]:
     """(the direction's weight on every pair that has met (P,), its sum over all others of every state (m,))."""
     met = direction.pairs(table.rows, table.columns).astype(float)
-    whole = _row_sums(direction)
+    whole = direction.row_sums()
     unmet = whole - np.bincount(table.rows, met, len(direction))
     return met, np.where(unmet > LITTLE_UNMET * whole, unmet, 0.0)
-
-
-def _row_sums(scores: FactorScores) -> np.ndarray:
-    """Σ_y of every row, float64 (m,), block by block."""
-    sums = [rows.sum(dim=1, dtype=None).double().cpu().numpy() for _, _, rows in scores.blocks()]
-    return np.concatenate(sums) if sums else np.zeros(0)
